@@ -1,0 +1,54 @@
+"""SCTP for asyncio: associations, streams, messages and events, typed.
+
+Start with `listen` and `connect`; `available_stacks()` tells whether this machine has SCTP.
+"""
+
+from ._events import EventStream
+from .address import Address, AddressLike
+from .conn import Conn, Statistics, Stream, connect
+from .errors import (
+    AssociationAbortedError,
+    AssociationError,
+    AssociationLostError,
+    ClosedError,
+    DecodeError,
+    EndOfAssociation,
+    MessageTooLargeError,
+    ReceiveBufferFullError,
+    StreamOutOfRangeError,
+    UnavailableError,
+)
+from .events import *  # noqa: F403
+from .events import __all__ as _events
+from .listener import Listener, Mode, listen
+from .message import Message
+from .options import *  # noqa: F403
+from .options import __all__ as _options
+from .stacks import available_stacks
+
+__all__ = [
+    "Address",
+    "AddressLike",
+    "AssociationAbortedError",
+    "AssociationError",
+    "AssociationLostError",
+    "ClosedError",
+    "Conn",
+    "DecodeError",
+    "EndOfAssociation",
+    "EventStream",
+    "Listener",
+    "Message",
+    "MessageTooLargeError",
+    "Mode",
+    "ReceiveBufferFullError",
+    "Statistics",
+    "Stream",
+    "StreamOutOfRangeError",
+    "UnavailableError",
+    "available_stacks",
+    "connect",
+    "listen",
+    *_events,
+    *_options,
+]

@@ -1,0 +1,23 @@
+"""The table of the Linux kernel's uapi (include/uapi/linux/sctp.h): events and options.
+
+The numbers have never changed since they were given out; `tests/pure/test_referee.py` compares
+them, and every struct, with a compiler's view of the system's header. To add an option, write its
+dataclass in `options` and its row in `_linux_options`.
+"""
+
+from __future__ import annotations
+
+from ._linux_events import EVENTS
+from ._linux_options import OPTIONS
+from ._tables import Platform
+
+__all__ = ["LINUX"]
+
+LINUX = Platform(
+    name="Linux",
+    af_inet=2,
+    af_inet6=10,
+    length_byte=False,
+    events=EVENTS,
+    options=OPTIONS,
+)

@@ -1,0 +1,83 @@
+"""Flags and structs of linux/sctp.h that more than one row of the Linux table uses."""
+
+from __future__ import annotations
+
+from ._layout import STORAGE, Layout
+
+SOL_SOCKET = 1
+
+MSG_CTRUNC = 0x8
+MSG_EOR = 0x80
+MSG_NOTIFICATION = 0x8000
+
+UNORDERED = 0x1
+ADDR_OVER = 0x2
+ABORT = 0x4
+SACK_IMMEDIATELY = 0x8
+PR_TTL = 0x10
+PR_RTX = 0x20
+PR_PRIO = 0x30
+EOF = 0x200
+
+# The U bit of a DATA chunk (RFC 9260 section 3.3.1): a failed send carries the chunk's flags.
+DATA_UNORDERED = 0x4
+DATA_SENT = 0x1
+
+SPP_HB_ENABLE = 0x1
+SPP_HB_DISABLE = 0x2
+SPP_HB_DEMAND = 0x4
+SPP_PMTUD_ENABLE = 0x8
+SPP_PMTUD_DISABLE = 0x10
+SPP_SACKDELAY_ENABLE = 0x20
+SPP_SACKDELAY_DISABLE = 0x40
+SPP_HB_TIME_IS_ZERO = 0x80
+SPP_IPV6_FLOWLABEL = 0x100
+SPP_DSCP = 0x200
+
+SNDINFO = Layout(
+    "sctp_sndinfo",
+    ("snd_sid", "H"),
+    ("snd_flags", "H"),
+    ("snd_ppid", "I"),
+    ("snd_context", "I"),
+    ("snd_assoc_id", "i"),
+)
+INT = Layout("int", ("value", "i"))
+UNSIGNED = Layout("unsigned int", ("value", "I"))
+ASSOC_VALUE = Layout("sctp_assoc_value", ("assoc_id", "i"), ("assoc_value", "I"))
+SNDRCVINFO = Layout(
+    "sctp_sndrcvinfo",
+    ("sinfo_stream", "H"),
+    ("sinfo_ssn", "H"),
+    ("sinfo_flags", "H"),
+    ("sinfo_ppid", "I"),
+    ("sinfo_context", "I"),
+    ("sinfo_timetolive", "I"),
+    ("sinfo_tsn", "I"),
+    ("sinfo_cumtsn", "I"),
+    ("sinfo_assoc_id", "i"),
+)
+PADDRINFO = Layout(
+    "sctp_paddrinfo",
+    ("spinfo_assoc_id", "i"),
+    ("spinfo_address", STORAGE),
+    ("spinfo_state", "i"),
+    ("spinfo_cwnd", "I"),
+    ("spinfo_srtt", "I"),
+    ("spinfo_rto", "I"),
+    ("spinfo_mtu", "I"),
+    packed=True,
+)
+PADDRPARAMS = Layout(
+    "sctp_paddrparams",
+    ("spp_assoc_id", "i"),
+    ("spp_address", STORAGE),
+    ("spp_hbinterval", "I"),
+    ("spp_pathmaxrxt", "H"),
+    ("spp_pathmtu", "I"),
+    ("spp_sackdelay", "I"),
+    ("spp_flags", "I"),
+    ("spp_ipv6_flowlabel", "I"),
+    ("spp_dscp", "B"),
+    packed=True,
+)

@@ -1,0 +1,144 @@
+"""What every way of opening a socket shares: `await` or `async with`, the settings, the defaults."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from ._association import Association
+from ._events import EventHub, EventStream
+from ._socket import Socket
+from ._waiting import Waiters
+from .events import Event, SenderDry, UnknownEvent
+from .options import InitMsg, Option
+from .stacks import choose
+from .stacks.base import Stack, StackSocket
+
+RECEIVE_BUFFER = 1024 * 1024
+MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+
+
+class _Closable(Protocol):
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *exc_info: object) -> None: ...
+
+
+C = TypeVar("C", bound=_Closable)
+
+
+class Opening(Generic[C]):
+    """An object about to be opened: `await` it, or use it with `async with`."""
+
+    def __init__(self, open_it: Callable[[], Coroutine[Any, Any, C]]) -> None:
+        self._open_it = open_it
+        self._opened: C | None = None
+
+    def __await__(self) -> Generator[Any, None, C]:
+        return self._open_it().__await__()
+
+    async def __aenter__(self) -> C:
+        self._opened = await self
+        return await self._opened.__aenter__()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        assert self._opened is not None
+        await self._opened.__aexit__(*exc_info)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the constructors take, checked before any descriptor exists."""
+
+    init: InitMsg | None
+    options: tuple[Option, ...]
+    events: tuple[type[Event], ...]
+    stack: Stack
+    receive_buffer: int
+    max_message_size: int
+
+    @classmethod
+    def check(
+        cls,
+        init: InitMsg | None,
+        options: Iterable[Option],
+        events: Iterable[type[Event]],
+        stack: str | None,
+        receive_buffer: int,
+        max_message_size: int,
+    ) -> Self:
+        """Check the arguments of a constructor; raises ValueError, TypeError or UnavailableError."""
+        if init is not None and not isinstance(init, InitMsg):
+            raise TypeError(f"init is {init!r}; it takes an InitMsg")
+        options = tuple(options)
+        for option in options:
+            if not isinstance(option, Option):
+                raise TypeError(
+                    f"options has {option!r}; it takes option values such as RtoInfo(initial=0.5)"
+                )
+        for name, size in (("receive_buffer", receive_buffer), ("max_message_size", max_message_size)):
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise ValueError(f"{name} is {size!r}; it takes a number of bytes from 1")
+        return cls(init, options, check_types(tuple(events)), choose(stack), receive_buffer, max_message_size)
+
+    def apply(self, raw: StackSocket) -> None:
+        """Set the options and subscribe the events on a new socket."""
+        if self.init is not None:
+            raw.set_option(self.init, 0)
+        for option in self.options:
+            raw.set_option(option, 0)
+        for kind in subscribable(raw, self.events):
+            raw.subscribe(kind, True, 0)
+
+    def new_socket(self, raw: StackSocket, parent: EventHub | None = None) -> Socket:
+        """Make the loop's side of a socket that has, or will have, one association."""
+        loop = asyncio.get_running_loop()
+        association = Association(
+            loop,
+            receive_buffer=self.receive_buffer,
+            max_message_size=self.max_message_size,
+            hub=EventHub(loop, self.events, parent),
+        )
+        return Socket(raw, loop, association)
+
+
+def check_types(types: tuple[type[Event], ...]) -> tuple[type[Event], ...]:
+    """Check that every type is an event's; raises TypeError."""
+    for kind in types:
+        if not (isinstance(kind, type) and issubclass(kind, Event)):
+            raise TypeError(f"{kind!r} is not a type of event such as AssociationChange")
+    return types
+
+
+def subscribable(raw: StackSocket, types: tuple[type[Event], ...]) -> list[type[Event]]:
+    """Name the events of the stack that belong to `types`."""
+    return [kind for kind in raw.codec.event_numbers if issubclass(kind, types)] if types else []
+
+
+def open_events(
+    raw: StackSocket,
+    hub: EventHub,
+    types: tuple[type[Event], ...],
+    *,
+    owner: object,
+    subscribe: Callable[[type[Event]], None],
+    unsubscribe: Callable[[type[Event]], None],
+    wait: Callable[[Waiters], Coroutine[Any, Any, None]],
+) -> EventStream[Any]:
+    """Subscribe what an iterator of these types needs, and make it.
+
+    Without types that is every event except SenderDry, which comes each time that all is acknowledged; an
+    event that the stack does not know is then left out.
+    """
+    wanted = check_types(types) or tuple(kind for kind in raw.codec.event_numbers if kind is not SenderDry)
+    for kind in subscribable(raw, wanted):
+        try:
+            subscribe(kind)
+        except OSError:
+            if types:
+                raise
+
+    def closed(stream: EventStream[Any]) -> None:
+        for kind in subscribable(raw, stream.types):
+            unsubscribe(kind)
+
+    return EventStream(hub, (*wanted, UnknownEvent), owner=owner, wait=wait, closed=closed)

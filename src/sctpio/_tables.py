@@ -1,0 +1,275 @@
+"""What a stack's table is made of: columns, event rows, option rows, and the platform.
+
+A column says how one attribute of an event or option lies in a struct. A stack's table (`_linux`)
+is one `Platform` value; another stack brings another, and `_codec` reads either.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ._layout import Layout, Raw, swap16, swap32
+from ._sockaddr import SockaddrCodec
+from .errors import DecodeError
+from .events import ErrorCause, Event
+from .options import Option, read_only_fields
+
+__all__ = [
+    "Column",
+    "EventRow",
+    "OptionSpec",
+    "Platform",
+    "Wire",
+    "bit",
+    "boolean",
+    "cause",
+    "enumerated",
+    "network32",
+    "number",
+    "record",
+    "seconds",
+    "sockaddr",
+    "switch",
+    "ticks",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What columns need besides the struct: sockaddrs, and the kernel's tick in seconds."""
+
+    addresses: SockaddrCodec
+    tick: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One attribute, the struct members that it is read from, and the two directions.
+
+    Several columns may share a member: `dump` adds bits. `leave` says that the struct can express
+    None ("leave as it is") by what is there without a dump: zero.
+    """
+
+    attribute: str
+    members: tuple[str, ...]
+    load: Callable[[Raw, Wire], Any]
+    dump: Callable[[Raw, Any, Wire], None]
+    leave: bool = False
+
+
+def _column(
+    attribute: str,
+    member: str,
+    load: Callable[[Any], Any],
+    dump: Callable[[Any], Any],
+    leave: bool = False,
+) -> Column:
+    def read(raw: Raw, wire: Wire) -> Any:
+        value = raw[member]
+        return None if leave and not value else load(value)
+
+    def write(raw: Raw, value: Any, wire: Wire) -> None:
+        raw[member] = dump(value)
+
+    return Column(attribute, (member,), read, write, leave)
+
+
+def number(attribute: str, member: str, *, leave: bool = False) -> Column:
+    """An int as it is."""
+    return _column(attribute, member, int, int, leave)
+
+
+def boolean(attribute: str, member: str) -> Column:
+    """A bool in a number of its own."""
+    return _column(attribute, member, bool, int)
+
+
+def enumerated(attribute: str, member: str, kind: type[enum.IntEnum | enum.IntFlag]) -> Column:
+    """A member of an enum, by its number."""
+    return _column(attribute, member, kind, int)
+
+
+def network32(attribute: str, member: str) -> Column:
+    """A 32-bit number that lies in network order."""
+    return _column(attribute, member, swap32, swap32)
+
+
+def cause(attribute: str, member: str) -> Column:
+    """An error cause in network order, 16 bits, maybe widened to 32.
+
+    A number beyond 16 bits was never in network order and is kept.
+    """
+
+    def swap(value: int) -> int:
+        return swap16(value) if value <= 0xFFFF else value
+
+    return _column(attribute, member, lambda value: ErrorCause(swap(value)), swap)
+
+
+def seconds(attribute: str, member: str, per: int = 1000, *, leave: bool = False) -> Column:
+    """A duration of which one second has `per` units; a positive one is never rounded to 0."""
+
+    def load(value: int) -> float:
+        return value / per
+
+    def dump(value: float) -> int:
+        return max(round(value * per), 1 if value > 0 else 0)
+
+    return _column(attribute, member, load, dump, leave)
+
+
+def ticks(attribute: str, member: str) -> Column:
+    """A duration in ticks of the kernel's clock (jiffies)."""
+
+    def load(raw: Raw, wire: Wire) -> float:
+        return float(raw[member] * wire.tick)
+
+    def dump(raw: Raw, value: float, wire: Wire) -> None:
+        raw[member] = round(value / wire.tick)
+
+    return Column(attribute, (member,), load, dump)
+
+
+def bit(attribute: str, member: str, mask: int) -> Column:
+    """One bit: True or False."""
+
+    def load(raw: Raw, wire: Wire) -> bool:
+        return bool(raw[member] & mask)
+
+    def dump(raw: Raw, value: bool, wire: Wire) -> None:
+        raw[member] = raw.get(member, 0) | (mask if value else 0)
+
+    return Column(attribute, (member,), load, dump)
+
+
+def switch(attribute: str, member: str, on: int, off: int) -> Column:
+    """Two bits: `on` for True, `off` for False, neither for None."""
+
+    def load(raw: Raw, wire: Wire) -> bool | None:
+        return bool(raw[member] & on) if raw[member] & (on | off) else None
+
+    def dump(raw: Raw, value: bool, wire: Wire) -> None:
+        raw[member] = raw.get(member, 0) | (on if value else off)
+
+    return Column(attribute, (member,), load, dump, leave=True)
+
+
+def sockaddr(attribute: str, member: str, *, leave: bool = False) -> Column:
+    """A sockaddr_storage; with `leave` one that is no address is None."""
+
+    def load(raw: Raw, wire: Wire) -> Any:
+        try:
+            return wire.addresses.unpack(raw[member])
+        except DecodeError:
+            if leave:
+                return None
+            raise
+
+    def dump(raw: Raw, value: Any, wire: Wire) -> None:
+        raw[member] = wire.addresses.pack(value)
+
+    return Column(attribute, (member,), load, dump, leave)
+
+
+def record(attribute: str, kind: type[Any], columns: tuple[Column, ...]) -> Column:
+    """An inner value of its own type, from the members of an inner struct."""
+
+    def load(raw: Raw, wire: Wire) -> Any:
+        return kind(**{column.attribute: column.load(raw, wire) for column in columns})
+
+    def dump(raw: Raw, value: Any, wire: Wire) -> None:
+        for column in columns:
+            column.dump(raw, getattr(value, column.attribute), wire)
+
+    return Column(attribute, tuple(m for column in columns for m in column.members), load, dump)
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One notification: its number and name, the event it becomes, and its struct.
+
+    The first three members of the struct are type, flags and length. `tail` names the attribute
+    that the bytes after the struct become: bytes, or with `tail_numbers` a tuple of 16-bit
+    numbers.
+    """
+
+    name: str
+    number: int
+    kind: type[Event]
+    layout: Layout
+    columns: tuple[Column, ...]
+    tail: str | None = None
+    tail_numbers: bool = False
+
+
+def _no_preparation(value: Any, raw: Raw) -> None:
+    """Prepare nothing: the columns say all."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionSpec:
+    """One option: its name and number, the type it becomes, and its struct.
+
+    `association_member` and `path_member` are where a query names what it asks about.
+    `minimum_size` is the size of an older, shorter form of the struct that a stack may give.
+    `prepare` checks and completes what the columns of a value that is to be set have written.
+    """
+
+    kind: type[Option]
+    name: str
+    number: int
+    layout: Layout
+    columns: tuple[Column, ...]
+    association_member: str | None = None
+    path_member: str | None = None
+    level: int = 132
+    readable: bool = True
+    writable: bool = True
+    minimum_size: int | None = None
+    prepare: Callable[[Any, Raw], None] = _no_preparation
+
+    @property
+    def per_association(self) -> bool:
+        """Tell whether the option can be that of one association."""
+        return self.association_member is not None
+
+    @property
+    def per_path(self) -> bool:
+        """Tell whether the option can be that of one path."""
+        return self.path_member is not None
+
+    def needs_merge(self, value: Option) -> bool:
+        """Tell whether the value leaves something that the struct cannot leave.
+
+        Then read the current value, `Codec.merge` the two, and set the result.
+        """
+        fixed = read_only_fields(self.kind)
+        return any(
+            getattr(value, column.attribute) is None
+            for column in self.columns
+            if not column.leave and column.attribute not in fixed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The numbers and structs of one stack on one system.
+
+    Of two rows of the same event, the first is the preferred one.
+    """
+
+    name: str
+    af_inet: int
+    af_inet6: int
+    length_byte: bool
+    events: tuple[EventRow, ...]
+    options: tuple[OptionSpec, ...]
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """Every struct of the table, each once."""
+        rows: tuple[EventRow | OptionSpec, ...] = (*self.events, *self.options)
+        return tuple({row.layout.name: row.layout for row in rows}.values())

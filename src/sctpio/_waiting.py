@@ -1,0 +1,59 @@
+"""Tasks that wait in a queue: who is first, who is woken, and what cancelling one of them does.
+
+Wake, then try: a woken task does the work itself (takes the message, makes the system call). So a task
+that was cancelled has done nothing, one that returned has done it, and its turn passes to the next.
+"""
+
+import asyncio
+from collections import deque
+
+# The loop knows a socket only weakly (so that a forgotten one is noticed), hence a task that waits for it
+# is held here: else nothing but a reference cycle would, and the collector could take it in mid-wait.
+_waiting: set[asyncio.Future[None]] = set()
+
+
+class Waiters:
+    """A first-in, first-out queue of suspended tasks."""
+
+    __slots__ = ("_loop", "_queue")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    async def wait(self, *, first: bool = False) -> None:
+        """Suspend until woken. `first` goes to the head of the queue: for a task whose try failed."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if first:
+            self._queue.appendleft(future)
+        else:
+            self._queue.append(future)
+        _waiting.add(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            woken = future.done() and not future.cancelled()
+            self._queue.remove(future)
+            if woken:
+                self.wake()
+            raise
+        finally:
+            _waiting.discard(future)
+        self._queue.remove(future)
+
+    def wake(self) -> bool:
+        """Wake the first task that is still asleep; False when there is none."""
+        for future in self._queue:
+            if not future.done():
+                future.set_result(None)
+                return True
+        return False
+
+    def wake_all(self) -> None:
+        """Wake every task, to look at what has changed."""
+        for future in self._queue:
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,606 @@
+"""One association: `Conn`, its `Stream`s, and `connect`.
+
+A `Conn` ends in one of these ways, and every later call says which: `EndOfAssociation` (the peer shut
+down), `AssociationAbortedError`, `AssociationLostError`, `ClosedError` (closed here).
+"""
+
+import warnings
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self, TypeVar, overload
+
+from ._association import Inbox
+from ._codec import ADDR_OVER, PR_PRIO, PR_RTX, PR_TTL, SACK_IMMEDIATELY, UNORDERED
+from ._events import EventStream
+from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings, open_events
+from ._resolve import resolve
+from ._socket import Socket
+from .address import Address, AddressLike, split_like
+from .errors import EndOfAssociation, StreamOutOfRangeError
+from .events import Event, EventsDropped
+from .message import Message
+from .options import InitMsg, Option, PeerAddressInfo, Status
+from .stacks.base import Buffer, Outgoing, SendExtras, StackSocket
+
+T = TypeVar("T", bound=Option)
+E = TypeVar("E", bound=Event)
+F = TypeVar("F", bound=Event)
+G = TypeVar("G", bound=Event)
+
+__all__ = ["Conn", "Statistics", "Stream", "connect"]
+
+# Messages of one sendmmsg, and messages larger than this go one by one: a batch copies its payload.
+BATCH = 64
+BATCH_BYTES = 16 * 1024
+
+U32 = 0xFFFFFFFF
+NO_EXTRAS = (None, None, None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counters of a `Conn` since it was opened. Sizes are in bytes.
+
+    `unread_*` is what was received and not read; `pauses` how often reading stopped because that filled
+    the receive buffer; `wakeups` how often the loop called for this association.
+    """
+
+    messages_sent: int
+    bytes_sent: int
+    messages_received: int
+    bytes_received: int
+    unread_messages: int
+    unread_bytes: int
+    reading_paused: bool
+    pauses: int
+    waiting_senders: int
+    wakeups: int
+
+
+class Conn:
+    """One association on a socket of its own; made by `connect` and by a `Listener`.
+
+    `async for message in conn` gives messages until the peer shuts down. Leaving `async with` closes it:
+    gracefully, or at once where an exception leaves the block.
+    """
+
+    def __init__(self, sock: Socket, *, local: Address | None, peer: Address) -> None:
+        self._socket = sock
+        self._association = sock.association
+        self._local = local
+        self._peer = peer
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else "open"
+        return f"<sctpio.Conn {state} association={self.association_id} peer={self._peer}>"
+
+    def __del__(self) -> None:
+        sock = getattr(self, "_socket", None)
+        if sock is not None and sock.raw.fileno() >= 0:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            sock.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if exc_info[0] is None:
+            await self.close()
+        else:
+            await self.abort()
+
+    # Sending
+
+    async def send(
+        self,
+        data: Buffer,
+        *,
+        stream: int = 0,
+        ppid: int = 0,
+        unordered: bool = False,
+        lifetime: float | None = None,
+        max_retransmissions: int | None = None,
+        priority: int | None = None,
+        context: int = 0,
+        path: AddressLike | None = None,
+        sack_immediately: bool = False,
+        auth_key: int | None = None,
+    ) -> None:
+        """Send one message, waiting while the association's send buffer is full (RFC 6458 3.1.3).
+
+        `ppid` is the number that a packet dissector shows. `lifetime` (seconds), `max_retransmissions` or
+        `priority` (at most one of them) let the stack give the message up (RFC 3758, RFC 7496). `context`
+        comes back in a SendFailed event. `path` is the peer's address to send to, else the primary one.
+        `auth_key` is the number of the shared key to authenticate with (RFC 4895).
+
+        Returns when the stack has taken the message. A cancelled send has sent nothing.
+
+        Raises ValueError for an empty message (RFC 9260 has none) or a number out of range,
+        StreamOutOfRangeError, MessageTooLargeError, or how the association ended.
+        """
+        association, sock = self._association, self._socket
+        if association.end is not None or association.inbound_over:
+            raise association.outcome()
+        data = _payload(data)
+        self._check_numbers(stream, ppid, context)
+        flags = (UNORDERED if unordered else 0) | (SACK_IMMEDIATELY if sack_immediately else 0)
+        extras = None
+        if (lifetime, max_retransmissions, priority, path, auth_key) != NO_EXTRAS:
+            policy, value = _policy(lifetime, max_retransmissions, priority)
+            where = b"" if path is None else sock.raw.pack_path(self._path(path))
+            flags |= ADDR_OVER if path is not None else 0
+            extras = SendExtras(policy, value, where, -1 if auth_key is None else _u16("auth_key", auth_key))
+        await self._send_one(data, stream, flags, ppid, context, extras)
+
+    async def _send_one(
+        self, data: Buffer, stream: int, flags: int, ppid: int, context: int, extras: SendExtras | None
+    ) -> None:
+        sock, association, size = self._socket, self._association, len(data)
+        arguments = (association.id, data, stream, flags, ppid, context, extras)
+        try:
+            sent = not len(association.senders) and sock.raw.send(*arguments)
+        except OSError as error:
+            raise sock.send_failed(error, size) from None
+        if not sent:
+            await sock.send(partial(sock.raw.send, *arguments), size)
+        sock.messages_sent += 1
+        sock.bytes_sent += size
+
+    async def send_many(
+        self, messages: Iterable[Buffer | Message], *, stream: int = 0, ppid: int = 0, unordered: bool = False
+    ) -> None:
+        """Send messages in order, many with one system call (sendmmsg).
+
+        An item is the bytes of a message, sent with `stream`, `ppid` and `unordered`, or a `Message`, whose
+        own `stream`, `ppid`, `unordered` and `context` count. Waits as `send` does, and raises what it
+        raises; the messages before the one that failed, or that a cancellation met, are sent.
+        """
+        defaults = (stream, UNORDERED if unordered else 0, ppid, 0)
+        pending: list[Outgoing] = []
+        size = 0
+        for item in messages:
+            outgoing = self._outgoing(item, defaults)
+            if pending and (len(pending) == BATCH or size + len(outgoing.data) > BATCH_BYTES):
+                await self._send_batch(pending)
+                pending, size = [], 0
+            pending.append(outgoing)
+            size += len(outgoing.data)
+        if pending:
+            await self._send_batch(pending)
+
+    def _outgoing(self, item: Buffer | Message, defaults: tuple[int, int, int, int]) -> Outgoing:
+        if isinstance(item, Message):
+            flags = UNORDERED if item.unordered else 0
+            outgoing = Outgoing(_payload(item.data), item.stream, flags, item.ppid, item.context)
+        else:
+            outgoing = Outgoing(_payload(item), *defaults)
+        self._check_numbers(outgoing.stream, outgoing.ppid, outgoing.context)
+        return outgoing
+
+    async def _send_batch(self, messages: Sequence[Outgoing]) -> None:
+        sock, association = self._socket, self._association
+        while messages:
+            association.check_alive()
+            taken = 0
+            if len(messages) > 1 and not len(association.senders):
+                try:
+                    taken = sock.raw.send_batch(association.id, messages)
+                except OSError as error:
+                    raise sock.send_failed(error, len(messages[0].data)) from None
+                sock.messages_sent += taken
+                sock.bytes_sent += sum(len(message.data) for message in messages[:taken])
+            if not taken:
+                # One message waits for room; the rest follows as a batch.
+                await self._send_one(*messages[0], None)
+                taken = 1
+            messages = messages[taken:]
+
+    def _check_numbers(self, stream: int, ppid: int, context: int) -> None:
+        limit = self._association.outbound_streams
+        if not 0 <= stream < limit:
+            raise StreamOutOfRangeError(stream, limit)
+        if not 0 <= ppid <= U32:
+            raise ValueError(f"ppid is {ppid!r}; it takes a number from 0 to {U32}")
+        if not 0 <= context <= U32:
+            raise ValueError(f"context is {context!r}; it takes a number from 0 to {U32}")
+
+    def _path(self, path: AddressLike) -> Address:
+        address = path if isinstance(path, Address) else Address(*split_like(path))
+        if len(address.hosts) != 1:
+            raise ValueError(f"{str(address)!r} is not a path; it takes one address of the peer")
+        return address if address.port else Address(address.hosts, self._peer.port)
+
+    async def flush(self) -> None:
+        """Wait until the peer has acknowledged everything that was sent (SCTP_SENDER_DRY_EVENT).
+
+        Cancelling it changes nothing. Raises how the association ended if that comes first, and
+        ReceiveBufferFullError where unread messages keep the answer from being read.
+        """
+        self._check_open()
+        await self._socket.flush()
+
+    # Receiving
+
+    async def receive(self) -> Message:
+        """Give the next message of all streams that no `Stream` has claimed; wait for it.
+
+        Cancelling loses nothing. What was received before an end is given first, then: EndOfAssociation
+        after the peer's graceful shutdown, else how the association ended. ReceiveBufferFullError when
+        claimed streams' unread messages fill the buffer, so that none could ever come.
+        """
+        return await self._receive(self._association.inbox)
+
+    async def receive_many(self, limit: int | None = None) -> list[Message]:
+        """Give all messages that are buffered, at most `limit`; wait until there is one. As `receive`."""
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is {limit!r}; it takes a number from 1, or None")
+        inbox = self._association.inbox
+        first = await self._receive(inbox)
+        take = self._association.take
+        count = len(inbox.messages) if limit is None else min(limit - 1, len(inbox.messages))
+        messages = [first, *(take(inbox) for _ in range(count))]
+        self._socket.resume()
+        return messages
+
+    async def _receive(self, inbox: Inbox) -> Message:
+        association = self._association
+        inbox.note_reader()
+        while not inbox.messages:
+            association.check_alive()
+            await association.wait_for_input(inbox.waiters, inbox)
+        message = association.take(inbox)
+        self._socket.resume()
+        return message
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self.receive()
+        except EndOfAssociation:
+            raise StopAsyncIteration from None
+
+    def stream(self, sid: int, *, ppid: int = 0) -> "Stream":
+        """Give stream `sid` of both directions as one object; `ppid` is what it sends with by default.
+
+        Raises StreamOutOfRangeError for a number that neither direction has.
+        """
+        limit = max(self.outbound_streams, self.inbound_streams)
+        if isinstance(sid, bool) or not isinstance(sid, int) or not 0 <= sid < limit:
+            raise StreamOutOfRangeError(sid, limit)
+        return Stream(self, sid, ppid)
+
+    # Events
+
+    @overload
+    def events(self) -> EventStream[Event]: ...
+    @overload
+    def events(self, first: type[E], /) -> EventStream[E | EventsDropped]: ...
+    @overload
+    def events(self, first: type[E], second: type[F], /) -> EventStream[E | F | EventsDropped]: ...
+    @overload
+    def events(
+        self, first: type[E], second: type[F], third: type[G], /
+    ) -> EventStream[E | F | G | EventsDropped]: ...
+    @overload
+    def events(self, *types: type[Event]) -> EventStream[Event]: ...
+    def events(self, *types: type[Event]) -> EventStream[Any]:
+        """Subscribe events of these types and iterate over them.
+
+        Without a type, every event comes but SenderDry (name it: it comes each time that all is
+        acknowledged).
+
+        The subscription holds from this call on; the first iterator also gets what the constructor's
+        `events=` kept. It ends with the association, however that ends. Raises OSError where the stack
+        refuses a type that was named.
+        """
+        sock, association = self._socket, self._association
+        return open_events(
+            sock.raw,
+            association.hub,
+            types,
+            owner=self,
+            subscribe=sock.subscribe,
+            unsubscribe=sock.unsubscribe,
+            wait=association.wait_for_input,
+        )
+
+    # Ending
+
+    async def close(self) -> None:
+        """Shut down gracefully (RFC 9260 9.2) and wait for it: everything sent is delivered first.
+
+        Tasks that wait in receive or send get ClosedError; messages not read are dropped. Closing again,
+        or after the association ended, does nothing. Cancelling it aborts, closes and re-raises. Raises
+        AssociationError where the association fails before all was delivered.
+        """
+        await self._socket.close()
+
+    async def abort(self, cause: bytes = b"") -> None:
+        """End the association at once with an ABORT (RFC 9260 9.1); unsent data is lost. Does not wait.
+
+        `cause` is for the peer; the kernel's one-to-one sockets have no way to carry it (sendmsg refuses
+        SCTP_ABORT there), so they send the ABORT without it, and that is logged.
+        """
+        self._socket.abort(cause=cause)
+
+    async def wait_closed(self) -> None:
+        """Wait until the association has ended, however. Cancelling changes nothing.
+
+        Raises ReceiveBufferFullError where unread messages keep the end from being seen.
+        """
+        association = self._association
+        while not association.over:
+            await association.wait_for_input(association.state_waiters)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the association has ended, here or at the peer."""
+        return self._association.over
+
+    def fileno(self) -> int:
+        """Give the descriptor, -1 once the association has ended."""
+        return self._socket.raw.fileno()
+
+    def detach(self) -> int:
+        """Give the descriptor, with its association, to the caller, and forget it.
+
+        The caller closes it. Raises RuntimeError where received messages would be lost: read them first.
+        """
+        self._check_open()
+        unread, _ = self._association.unread()
+        if unread:
+            raise RuntimeError(f"{unread} received messages would be lost by detaching: read them first")
+        return self._socket.detach()
+
+    # Knowing
+
+    def get_option(self, kind: type[T], *, path: AddressLike | None = None) -> T:
+        """Read a typed option of the association: `conn.get_option(RtoInfo)`.
+
+        `path` is the peer's address that a per-path option is asked about; without it PeerAddressInfo means
+        the primary path. Raises OSError, or how the association ended.
+        """
+        self._check_open()
+        raw, identifier = self._socket.raw, self._association.id
+        if path is None and kind is PeerAddressInfo:
+            path = raw.get_option(Status, identifier, None).primary.address
+        return raw.get_option(kind, identifier, None if path is None else self._path(path))
+
+    def set_option(self, value: Option) -> None:
+        """Write a typed option of the association: `conn.set_option(RtoInfo(initial=0.5))`.
+
+        A field that is None stays as it is. Raises OSError, or how the association ended.
+        """
+        self._check_open()
+        self._socket.raw.set_option(value, self._association.id)
+
+    def status(self) -> Status:
+        """Read the state of the association (SCTP_STATUS)."""
+        return self.get_option(Status)
+
+    def path(self, address: AddressLike) -> PeerAddressInfo:
+        """Read the state of the path to one address of the peer (SCTP_GET_PEER_ADDR_INFO)."""
+        return self.get_option(PeerAddressInfo, path=address)
+
+    def statistics(self) -> Statistics:
+        """Count what this `Conn` has done; works also when the association has ended."""
+        sock, association = self._socket, self._association
+        unread_messages, unread_bytes = association.unread()
+        return Statistics(
+            messages_sent=sock.messages_sent,
+            bytes_sent=sock.bytes_sent,
+            messages_received=association.messages_received,
+            bytes_received=association.bytes_received,
+            unread_messages=unread_messages,
+            unread_bytes=unread_bytes,
+            reading_paused=sock.paused,
+            pauses=sock.pauses,
+            waiting_senders=len(association.senders),
+            wakeups=sock.wakeups,
+        )
+
+    @property
+    def association_id(self) -> int:
+        """The stack's number of the association (sctp_assoc_t)."""
+        return self._association.id
+
+    @property
+    def outbound_streams(self) -> int:
+        """How many streams can be sent on, as negotiated."""
+        return self._association.outbound_streams
+
+    @property
+    def inbound_streams(self) -> int:
+        """How many streams the peer can send on, as negotiated."""
+        return self._association.inbound_streams
+
+    @property
+    def local_addresses(self) -> Address:
+        """The local port and addresses of the association; the last known once it has ended."""
+        self._refresh_addresses()
+        if self._local is None:
+            raise self._association.outcome()
+        return self._local
+
+    @property
+    def peer_addresses(self) -> Address:
+        """The peer's port and addresses; the last known once the association has ended."""
+        self._refresh_addresses()
+        return self._peer
+
+    @property
+    def primary_path(self) -> Address:
+        """The peer's address that is sent to by default."""
+        return self.get_option(PeerAddressInfo).address
+
+    def _refresh_addresses(self) -> None:
+        raw, identifier = self._socket.raw, self._association.id
+        if raw.fileno() < 0:
+            return
+        try:
+            self._local = raw.local_addresses(identifier)
+            self._peer = raw.peer_addresses(identifier)
+        except OSError:
+            # It has ended, and the event that tells is still to be read.
+            return
+
+    def _check_open(self) -> None:
+        if self._association.end is not None:
+            raise self._association.outcome()
+
+
+class Stream:
+    """Stream `id` of a `Conn`, outbound and inbound.
+
+    The first read claims the inbound stream: its messages, those already buffered included, come here from
+    then on, and not to `conn.receive()`. All `Stream` objects of one number share them.
+    """
+
+    def __init__(self, conn: Conn, sid: int, ppid: int = 0) -> None:
+        self._conn = conn
+        self.id = sid
+        self.ppid = ppid
+        self._inbox: Inbox | None = None
+
+    def __repr__(self) -> str:
+        return f"<sctpio.Stream {self.id} of {self._conn!r}>"
+
+    async def send(self, data: Buffer, *, ppid: int | None = None, **options: Any) -> None:
+        """Send one message on this stream; the options are those of `Conn.send`."""
+        await self._conn.send(data, stream=self.id, ppid=self.ppid if ppid is None else ppid, **options)
+
+    async def receive(self) -> Message:
+        """Give the next message of this stream; wait for it. As `Conn.receive`.
+
+        Raises StreamOutOfRangeError where the peer has no such outbound stream.
+        """
+        return await self._conn._receive(self._claim())
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        self._claim()
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self.receive()
+        except EndOfAssociation:
+            raise StopAsyncIteration from None
+
+    def _claim(self) -> Inbox:
+        if self._inbox is None:
+            limit = self._conn.inbound_streams
+            if self.id >= limit:
+                raise StreamOutOfRangeError(self.id, limit)
+            self._inbox = self._conn._association.claim(self.id)
+        return self._inbox
+
+
+def connect(
+    remote: AddressLike,
+    *,
+    local: AddressLike | None = None,
+    init: InitMsg | None = None,
+    options: Iterable[Option] = (),
+    events: Iterable[type[Event]] = (),
+    stack: str | None = None,
+    receive_buffer: int = RECEIVE_BUFFER,
+    max_message_size: int = MAX_MESSAGE_SIZE,
+) -> Opening[Conn]:
+    """Set up an association with a peer: `conn = await connect("10.0.0.1/10.1.0.1:2904")`, or `async with`.
+
+    All hosts of `remote` are the peer's (sctp_connectx). `local` are the addresses and the port to bind,
+    else the kernel's choice. `options` are set, and `events` subscribed, before the first packet; those
+    events are kept for the first `conn.events()`. `receive_buffer` is how many bytes may be unread before
+    reading pauses, `max_message_size` the largest message taken; both in bytes.
+
+    Cancelling it closes the socket and stops the INITs; how long to try is the caller's `asyncio.timeout`,
+    or InitMsg. Raises OSError: ConnectionRefusedError, TimeoutError, EADDRINUSE and the like; ValueError for
+    an address that cannot be read; UnavailableError without SCTP.
+    """
+    split_like(remote)
+    if local is not None:
+        split_like(local)
+    settings = Settings.check(init, options, events, stack, receive_buffer, max_message_size)
+    return Opening(partial(_connect, remote, local, settings))
+
+
+async def _connect(remote: AddressLike, local: AddressLike | None, settings: Settings) -> Conn:
+    bound = None if local is None else (await resolve(local))[0]
+    candidates = await resolve(remote)
+    for candidate in candidates[:-1]:
+        try:
+            return await _connect_to(candidate, bound, settings)
+        except OSError:
+            continue
+    return await _connect_to(candidates[-1], bound, settings)
+
+
+async def _connect_to(remote: Address, local: Address | None, settings: Settings) -> Conn:
+    raw = settings.stack.open(remote, *(() if local is None else (local,)))
+    try:
+        settings.apply(raw)
+        if local is not None:
+            raw.bind(local)
+        sock = settings.new_socket(raw)
+        sock.association.id = raw.connect(remote)
+    except BaseException:
+        raw.close()
+        raise
+    try:
+        sock.start()
+        await sock.association.set_up()
+    except BaseException:
+        sock.abort()
+        raise
+    return Conn(sock, local=_known_local(raw, local), peer=remote)
+
+
+def _known_local(raw: StackSocket, local: Address | None) -> Address | None:
+    if raw.fileno() < 0:
+        return local
+    try:
+        return raw.local_addresses(0)
+    except OSError:
+        return local
+
+
+def _payload(data: Buffer) -> Buffer:
+    """Check a message's data; `len` of the result is its bytes."""
+    if isinstance(data, memoryview):
+        data = data.cast("B") if data.contiguous else data.tobytes()
+    elif not isinstance(data, bytes | bytearray):
+        raise TypeError(f"a message is bytes, bytearray or memoryview, not {type(data).__name__}")
+    if not data:
+        raise ValueError("an SCTP message has at least one byte (RFC 9260 3.3.1); this one is empty")
+    return data
+
+
+def _u16(name: str, value: int) -> int:
+    if not 0 <= value <= 0xFFFF:
+        raise ValueError(f"{name} is {value!r}; it takes a number from 0 to 65535")
+    return value
+
+
+def _policy(lifetime: float | None, max_retransmissions: int | None, priority: int | None) -> tuple[int, int]:
+    given = {
+        "lifetime": lifetime,
+        "max_retransmissions": max_retransmissions,
+        "priority": priority,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if len(chosen) > 1:
+        raise ValueError(f"a message has one policy at most; given are {', '.join(chosen)}")
+    if lifetime is not None:
+        if not 0 < lifetime <= U32 / 1000:
+            raise ValueError(f"lifetime is {lifetime!r}; it takes seconds above 0, at most {U32 / 1000}")
+        return PR_TTL, max(1, round(lifetime * 1000))
+    for name, policy in (("max_retransmissions", PR_RTX), ("priority", PR_PRIO)):
+        if name in chosen:
+            value = chosen[name]
+            if not 0 <= value <= U32:
+                raise ValueError(f"{name} is {value!r}; it takes a number from 0 to {U32}")
+            return policy, int(value)
+    return 0, 0

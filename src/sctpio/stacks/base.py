@@ -1,0 +1,122 @@
+"""What a stack is to the rooms above it: bytes in, bytes out, OSError up.
+
+`Stack` makes sockets; a `StackSocket` is one descriptor that can be polled. Nothing here waits: what
+would block says so in its result (`None`, `False`, `Batch.state`), every other failure is an OSError with
+its errno.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+
+from .._codec import Codec
+from ..address import Address
+from ..events import AssociationChange, Event, PartialDelivery, ShutdownEvent
+from ..options import Option
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+T = TypeVar("T", bound=Option)
+
+# How a batch ended (Batch.state); every other value is a negative errno.
+MORE = 0
+EOF = 1
+
+# Set in a record's msg_flags when no stream, PPID or association id came with the data.
+NO_INFO = 0x40000000
+
+# The life of an association is known from these alone, and a broken-off message from the last.
+ALWAYS_SUBSCRIBED = (AssociationChange, ShutdownEvent, PartialDelivery)
+
+# offset, length, msg_flags, association_id, ppid (network order), tsn, cumulative_tsn, context,
+# stream, ssn, flags, source_length, source
+RawRecord: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, bytes]
+
+
+class Arena(Protocol):
+    """Memory that receives; a slice is a copy."""
+
+    def __getitem__(self, index: slice, /) -> bytes: ...
+
+
+class Batch(NamedTuple):
+    """What one call received. Valid until the same thread receives again: take the slices at once."""
+
+    state: int
+    records: Iterator[RawRecord]
+    arena: Arena
+
+
+@dataclass(frozen=True, slots=True)
+class SendExtras:
+    """What a message needs beyond stream, flags, PPID and context (RFC 6458 5.3.7, 5.3.8)."""
+
+    pr_policy: int = 0
+    pr_value: int = 0
+    path: bytes = b""
+    auth_key: int = -1
+
+
+class Outgoing(NamedTuple):
+    """One message of a batch."""
+
+    data: Buffer
+    stream: int
+    flags: int
+    ppid: int
+    context: int
+
+
+class EndWatch(Protocol):
+    """A descriptor that turns readable when something new happened to an association that ends."""
+
+    def fileno(self) -> int: ...
+    def acknowledge(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class StackSocket(Protocol):
+    """One socket of a stack. `association_id` 0 means the only one, or the endpoint."""
+
+    codec: Codec
+
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def detach(self) -> int: ...
+    def reuse_address(self) -> None: ...
+    def bind(self, local: Address) -> None: ...
+    def listen(self, backlog: int) -> None: ...
+    def connect(self, remote: Address) -> int: ...
+    def accept(self) -> "tuple[StackSocket, Address] | None": ...
+    def receive(self, room: int) -> Batch: ...
+    def send(
+        self,
+        association_id: int,
+        data: Buffer,
+        stream: int,
+        flags: int,
+        ppid: int,
+        context: int,
+        extras: SendExtras | None,
+    ) -> bool: ...
+    def send_batch(self, association_id: int, messages: Sequence[Outgoing]) -> int: ...
+    def shutdown(self) -> None: ...
+    def error(self) -> int: ...
+    def source(self, raw: bytes) -> Address: ...
+    def pack_path(self, path: Address) -> bytes: ...
+    def local_addresses(self, association_id: int) -> Address: ...
+    def peer_addresses(self, association_id: int) -> Address: ...
+    def bound_port(self) -> int: ...
+    def subscribe(self, kind: type[Event], on: bool, association_id: int) -> None: ...
+    def get_option(self, kind: type[T], association_id: int, address: Address | None) -> T: ...
+    def set_option(self, value: Option, association_id: int) -> None: ...
+    def watch_end(self) -> EndWatch: ...
+
+
+class Stack(Protocol):
+    """Who speaks SCTP."""
+
+    name: str
+
+    def open(self, *addresses: Address, one_to_many: bool = False) -> StackSocket: ...
