@@ -19,11 +19,11 @@ from .errors import (
     UnavailableError,
 )
 from .events import *  # noqa: F403
-from .events import __all__ as _events
+from .events import __all__ as _event_names
 from .listener import Listener, Mode, listen
 from .message import Message
 from .options import *  # noqa: F403
-from .options import __all__ as _options
+from .options import __all__ as _option_names
 from .stacks import available_stacks
 
 __all__ = [
@@ -49,6 +49,6 @@ __all__ = [
     "available_stacks",
     "connect",
     "listen",
-    *_events,
-    *_options,
+    *_event_names,
+    *_option_names,
 ]

@@ -205,10 +205,10 @@ class Association:
         self.hub.end()
         self.wake_all()
 
-    def close_here(self) -> None:
+    def close_here(self, text: str = "the association was closed here") -> None:
         """The owner closes: readers and senders end now, what comes in is dropped."""
         if self.end is None:
-            self.end = ClosedError("the association was closed here")
+            self.end = ClosedError(text)
         self.discarding = True
         self.inbox.messages.clear()
         for inbox in self.claimed.values():

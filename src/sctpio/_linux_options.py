@@ -82,6 +82,17 @@ def _valid_with(flags: int, column: Column) -> Column:
     return Column(column.attribute, members, load, column.dump, leave=True)
 
 
+def _marked(flag: int, column: Column) -> Column:
+    """Let a column of PEER_ADDR_PARAMS have a flag that says that it is there."""
+
+    def dump(raw: Raw, value: object, wire: Wire) -> None:
+        column.dump(raw, value, wire)
+        raw["spp_flags"] = raw.get("spp_flags", 0) | flag
+
+    valid = _valid_with(flag, column)
+    return Column(column.attribute, valid.members, valid.load, dump, leave=True)
+
+
 def _dscp(attribute: str, member: str) -> Column:
     """The code point: the upper six bits of the traffic class."""
 
@@ -112,10 +123,6 @@ def _prepare_path(value: PeerAddressParameters, raw: Raw) -> None:
             flags |= SPP_HB_TIME_IS_ZERO
     if value.sack_delay is not None:
         flags |= SPP_SACKDELAY_ENABLE
-    if value.ipv6_flow_label is not None:
-        flags |= SPP_IPV6_FLOWLABEL
-    if value.dscp is not None:
-        flags |= SPP_DSCP
     conflicts = (
         ("heartbeat_interval", value.heartbeat_interval, "heartbeat", value.heartbeat, True),
         ("sack_delay", value.sack_delay, "delayed_sack", value.delayed_sack, True),
@@ -222,8 +229,8 @@ OPTIONS = (
             switch("path_mtu_discovery", "spp_flags", SPP_PMTUD_ENABLE, SPP_PMTUD_DISABLE),
             seconds("sack_delay", "spp_sackdelay", leave=True),
             switch("delayed_sack", "spp_flags", SPP_SACKDELAY_ENABLE, SPP_SACKDELAY_DISABLE),
-            _valid_with(SPP_IPV6_FLOWLABEL, number("ipv6_flow_label", "spp_ipv6_flowlabel")),
-            _valid_with(SPP_DSCP, _dscp("dscp", "spp_dscp")),
+            _marked(SPP_IPV6_FLOWLABEL, number("ipv6_flow_label", "spp_ipv6_flowlabel")),
+            _marked(SPP_DSCP, _dscp("dscp", "spp_dscp")),
             _demand("demand_heartbeat", "spp_flags"),
         ),
         association_member="spp_assoc_id",

@@ -295,15 +295,16 @@ class Socket:
             logger.warning("a one-to-one socket sends its ABORT without the cause %r", cause)
         self._unwatch()
         self.raw.abort()
-        self.association.close_here()
+        self.association.close_here(text)
         self.association.finish(ClosedError(text))
 
     def detach(self) -> int:
         """Give the descriptor away; the association lives on in it."""
         self._unwatch()
         descriptor = self.raw.detach()
-        self.association.close_here()
-        self.association.finish(ClosedError("the association was detached"))
+        text = "the association was detached"
+        self.association.close_here(text)
+        self.association.finish(ClosedError(text))
         return descriptor
 
     def dispose(self) -> None:

@@ -36,7 +36,6 @@ __all__ = [
     "RtoInfo",
     "SendBuffer",
     "Status",
-    "read_only_fields",
 ]
 
 _U16 = 0xFFFF

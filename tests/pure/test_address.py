@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import re
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -42,7 +43,11 @@ addresses = st.one_of(
         ("[2001:db8::1]/10.50.1.1:0", (V6, V4), 0),
         ("[fe80::1%eth0]:5000", (IPv6Address("fe80::1%eth0"),), 5000),
         ("[fe80::1%eth0:1]:5000", (IPv6Address("fe80::1%eth0:1"),), 5000),
-        ("[fe80::1%eth0]/[fe80::1%eth1]:1", tuple(map(IPv6Address, ("fe80::1%eth0", "fe80::1%eth1"))), 1),
+        (
+            "[fe80::1%eth0]/[fe80::1%eth1]:1",
+            tuple(map(IPv6Address, ("fe80::1%eth0", "fe80::1%eth1"))),
+            1,
+        ),
         (":5000", (), 5000),
         ("0.0.0.0:80", (IPv4Address(0),), 80),
         ("[::]:65535", (IPv6Address(0),), 65535),
@@ -89,7 +94,7 @@ MALFORMED = [
     "01.2.3.4:80",
     "5:80",
     "host.5:80",
-    "١.٢.٣.٤:80",
+    "١.٢.٣.٤:80",  # noqa: RUF001
     " 1.2.3.4:80",
     "1.2.3.4 /5.6.7.8:80",
     "fe80::1:5000",
@@ -141,8 +146,9 @@ def test_a_name_is_no_address(text: str) -> None:
 def test_any_text_parses_or_is_a_value_error(text: str) -> None:
     try:
         address = Address.parse(text)
-    except ValueError as error:
-        assert repr(text) in str(error)
+    except ValueError:
+        with pytest.raises(ValueError, match=re.escape(repr(text))):
+            Address.parse(text)
     else:
         assert Address.parse(str(address)) == address
 
@@ -232,7 +238,7 @@ def test_the_constructor_normalises() -> None:
         (["0.0.0.0", "10.0.0.1"], "wildcard"),
         (["10.0.0.1", ""], "empty"),
         (["10.0.0.1/10.0.0.2"], "not a host"),
-        (IPv6Address("fe80::1%a/b"), "scope id"),
+        (IPv6Address("fe80::1%a b"), "scope id"),
     ],
 )
 def test_the_constructor_refuses_hosts(hosts: Any, reason: str) -> None:
@@ -262,7 +268,7 @@ def test_it_is_a_frozen_value() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         address.port = 81  # type: ignore[misc]
     assert not hasattr(address, "__dict__")
-    assert address in {Address.parse("10.0.0.1:80")}
+    assert hash(address) == hash(Address.parse("10.0.0.1:80"))
     assert address != Address("10.0.0.1", 81)
     assert copy.copy(address) == address
     assert pickle.loads(pickle.dumps(address)) == address

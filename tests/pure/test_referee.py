@@ -55,9 +55,7 @@ NUMBERS: dict[str, int] = {
 NUMBERS |= {name: getattr(structs, name) for name in dir(structs) if name.startswith("SPP_")}
 NUMBERS |= {f"SCTP_{member.name}": member for member in AssociationState}
 NUMBERS |= {
-    f"SCTP_ADDR_{member.name}": member
-    for member in AddressState
-    if member is not AddressState.MADE_PRIMARY
+    f"SCTP_ADDR_{member.name}": member for member in AddressState if member is not AddressState.MADE_PRIMARY
 }
 NUMBERS |= {f"SCTP_{member.name}": member for member in PathError}
 NUMBERS |= {f"SCTP_AUTH_{member.name}": member for member in AuthenticationState}

@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -37,6 +38,7 @@ SOL_SCTP = 132
 SCTP_I_WANT_MAPPED_V4_ADDR = 12
 SCTP_RECVRCVINFO = 32
 SCTP_EVENT = 127
+CLOCK_MONOTONIC_COARSE = 6
 EVENT_SUBSCRIPTION = struct.Struct("=iHBx")
 
 ADDRESS_SPACE = (1024, 8 * 1024, 128 * 1024)
@@ -77,7 +79,13 @@ class _Scratch(threading.local):
 
 _scratch = _Scratch()
 
-codec = Codec(LINUX, scope_to_index=socket.if_nametoindex, index_to_scope=socket.if_indextoname)
+# Linux counts smoothed round-trip times in its own ticks.
+codec = Codec(
+    LINUX,
+    scope_to_index=socket.if_nametoindex,
+    index_to_scope=socket.if_indextoname,
+    tick=time.clock_getres(CLOCK_MONOTONIC_COARSE),
+)
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,270 @@
+"""Promises 2, 3 and the rules of waiting: bounded memory, no hang, no spin."""
+
+import asyncio
+import random
+
+import pytest
+from support import Pair, connected, settled, until
+
+from sctpio import (
+    AssociationAbortedError,
+    AssociationChange,
+    ClosedError,
+    MessageTooLargeError,
+    ReceiveBuffer,
+    ReceiveBufferFullError,
+    SendBuffer,
+    connect,
+    listen,
+)
+from sctpio.stacks.kernel import LEAST_ARENA
+
+KIB = 1024
+
+
+async def test_send_waits_while_the_peer_does_not_read() -> None:
+    async with connected(
+        listen_with={"receive_buffer": 64 * KIB, "options": [ReceiveBuffer(64 * KIB)]},
+        connect_with={"options": [SendBuffer(64 * KIB)]},
+    ) as pair:
+        total = 400
+        sender = asyncio.create_task(pair.client.send_many([bytes(10 * KIB)] * total))
+        await until(lambda: pair.client.statistics().waiting_senders == 1)
+        await until(lambda: pair.server.statistics().reading_paused)
+        await settled(lambda: pair.client.statistics().messages_sent)
+        # Everybody waits: memory does not grow, and nobody is woken.
+        before = pair.client.statistics(), pair.server.statistics()
+        await asyncio.sleep(0.5)
+        after = pair.client.statistics(), pair.server.statistics()
+        assert after[1].unread_bytes <= 64 * KIB + LEAST_ARENA
+        assert after[0].messages_sent == before[0].messages_sent < total // 2
+        assert after[0].wakeups - before[0].wakeups <= 1
+        assert after[1].wakeups - before[1].wakeups <= 1
+        received = 0
+        while received < total:
+            received += len(await pair.server.receive_many())
+            assert pair.server.statistics().unread_bytes <= 64 * KIB + LEAST_ARENA
+        await sender
+        assert pair.server.statistics().pauses >= 1
+
+
+async def test_waiting_senders_take_turns(pair: Pair) -> None:
+    pair.server._socket._set_reading(False)
+    sender = asyncio.create_task(pair.client.send_many([bytes(20_000)] * 100))
+    await until(lambda: pair.client.statistics().waiting_senders == 1)
+    order: list[int] = []
+
+    async def send(number: int) -> None:
+        await pair.client.send(b"%d" % number)
+        order.append(number)
+
+    tasks = []
+    for number in range(5):
+        tasks.append(asyncio.create_task(send(number)))
+        await until(lambda number=number: pair.client.statistics().waiting_senders == number + 2)  # type: ignore[misc]
+    tasks[2].cancel()
+    pair.server._socket._set_reading(True)
+    small: list[bytes] = []
+    while len(small) < 4:
+        message = await pair.server.receive()
+        if len(message.data) == 1:
+            small.append(message.data)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert order == [0, 1, 3, 4]
+    assert small == [b"0", b"1", b"3", b"4"]
+    sender.cancel()
+    await asyncio.gather(sender, return_exceptions=True)
+
+
+async def test_an_idle_association_wakes_nobody(pair: Pair) -> None:
+    receiver = asyncio.create_task(pair.server.receive())
+    await pair.client.send(b"settle")
+    await receiver
+    receiver = asyncio.create_task(pair.server.receive())
+    await settled(lambda: pair.client.statistics().wakeups + pair.server.statistics().wakeups)
+    before = pair.client.statistics().wakeups, pair.server.statistics().wakeups
+    await asyncio.sleep(0.5)
+    assert (pair.client.statistics().wakeups, pair.server.statistics().wakeups) == before
+    receiver.cancel()
+
+
+async def test_an_association_that_the_peer_shut_down_does_not_spin() -> None:
+    async with connected(connect_with={"options": [SendBuffer(200 * KIB)]}) as pair:
+        # The peer has sent SHUTDOWN; ours waits for what the peer does not read. The socket is readable all
+        # that time.
+        pair.server._socket._set_reading(False)
+        sender = asyncio.create_task(pair.client.send_many([bytes(20_000)] * 60))
+        await until(lambda: pair.client.statistics().waiting_senders == 1)
+        pair.server._association.close_here()
+        pair.server._socket.raw.shutdown()
+        with pytest.raises(EOFError):
+            await sender
+        await until(lambda: pair.client._association.inbound_over)
+        await settled(lambda: pair.client.statistics().wakeups)
+        before = pair.client.statistics().wakeups
+        await asyncio.sleep(0.5)
+        assert not pair.client.is_closed
+        assert pair.client.statistics().wakeups - before <= 2
+        # Once the peer reads again, all is delivered and the shutdown completes.
+        pair.server._socket._set_reading(True)
+        async with asyncio.timeout(20):
+            await pair.client.wait_closed()
+            await pair.server.wait_closed()
+
+
+async def test_a_receive_that_could_never_be_served_names_the_streams() -> None:
+    async with connected(listen_with={"receive_buffer": 32 * KIB}) as pair:
+        stream = pair.server.stream(7)
+        waiting = asyncio.create_task(stream.receive())
+        flood = asyncio.create_task(_flood(pair, (2, 5)))
+        async with asyncio.timeout(20):
+            with pytest.raises(ReceiveBufferFullError) as caught:
+                await waiting
+        assert caught.value.streams == (2, 5)
+        assert caught.value.limit == 32 * KIB
+        assert "2, 5" in str(caught.value)
+        # A later one says so at once.
+        with pytest.raises(ReceiveBufferFullError):
+            await stream.receive()
+        # Reading what is there heals it.
+        await pair.server.receive_many()
+        flood.cancel()
+        await asyncio.gather(flood, return_exceptions=True)
+
+
+async def test_claimed_streams_can_starve_the_conn_events_and_flush() -> None:
+    async with connected(listen_with={"receive_buffer": 32 * KIB}) as pair:
+        claimed = pair.server.stream(3)
+        await pair.client.send(b"claim", stream=3)
+        await claimed.receive()
+        flood = asyncio.create_task(_flood(pair, (3,)))
+        for wait in (
+            pair.server.receive,
+            pair.server.receive_many,
+            pair.server.wait_closed,
+            pair.server.events(AssociationChange).__anext__,
+        ):
+            async with asyncio.timeout(20):
+                with pytest.raises(ReceiveBufferFullError) as caught:
+                    await wait()
+            assert caught.value.streams == (3,)
+        async with asyncio.timeout(20):
+            with pytest.raises(ReceiveBufferFullError):
+                await pair.server.flush()
+        flood.cancel()
+        await asyncio.gather(flood, return_exceptions=True)
+
+
+async def test_a_slow_reader_of_another_stream_is_waited_for() -> None:
+    async with connected(listen_with={"receive_buffer": 32 * KIB}) as pair:
+        slow_may_go_on = asyncio.Event()
+        read: list[int] = []
+
+        async def slow() -> None:
+            async for message in pair.server.stream(1):
+                read.append(message.data[0])
+                await slow_may_go_on.wait()
+
+        reader = asyncio.create_task(slow())
+        waiting = asyncio.create_task(pair.server.stream(2).receive())
+
+        async def send() -> None:
+            await pair.client.send_many([bytes([i]) * 8 * KIB for i in range(50)], stream=1)
+            await pair.client.send(b"at last", stream=2)
+
+        sender = asyncio.create_task(send())
+        await until(lambda: pair.server.statistics().reading_paused)
+        assert not waiting.done()
+        slow_may_go_on.set()
+        async with asyncio.timeout(20):
+            assert (await waiting).data == b"at last"
+        await sender
+        assert read == list(range(50))
+        await pair.client.close()
+        await reader
+
+
+async def test_a_slow_reader_that_dies_is_noticed() -> None:
+    async with connected(listen_with={"receive_buffer": 32 * KIB}) as pair:
+
+        async def slow() -> None:
+            await pair.server.stream(1).receive()
+            await asyncio.Event().wait()
+
+        reader = asyncio.create_task(slow())
+        waiting = asyncio.create_task(pair.server.stream(2).receive())
+        flood = asyncio.create_task(_flood(pair, (1,)))
+        await until(lambda: pair.server.statistics().reading_paused)
+        assert not waiting.done()
+        reader.cancel()
+        async with asyncio.timeout(20):
+            with pytest.raises(ReceiveBufferFullError):
+                await waiting
+        flood.cancel()
+        await asyncio.gather(flood, return_exceptions=True)
+
+
+async def test_a_message_beyond_max_message_size_ends_the_association() -> None:
+    async with connected(listen_with={"max_message_size": 50_000}) as pair:
+        await pair.client.send(b"fits" * 12_500)
+        await pair.client.send(bytes(50_001))
+        assert len((await pair.server.receive()).data) == 50_000
+        for _ in range(2):
+            with pytest.raises(MessageTooLargeError, match="50000"):
+                await pair.server.receive()
+        with pytest.raises(MessageTooLargeError):
+            await pair.server.send(b"x")
+        with pytest.raises(AssociationAbortedError):
+            await pair.client.receive()
+
+
+async def test_parts_of_a_large_message_are_bounded_too() -> None:
+    buffers = [ReceiveBuffer(100 * KIB), SendBuffer(400 * KIB)]
+    async with connected(
+        listen_with={"max_message_size": 150_000, "options": buffers}, connect_with={"options": buffers}
+    ) as pair:
+        await pair.client.send(random.Random(1).randbytes(300_000))
+        with pytest.raises(MessageTooLargeError):
+            await pair.server.receive()
+        assert pair.server.statistics().messages_received == 0
+
+
+async def test_a_message_larger_than_the_receive_buffer_is_reassembled() -> None:
+    buffers = [ReceiveBuffer(100 * KIB), SendBuffer(400 * KIB)]
+    async with connected(
+        listen_with={"receive_buffer": 10 * KIB, "options": buffers}, connect_with={"options": buffers}
+    ) as pair:
+        data = random.Random(2).randbytes(350_000)
+        await pair.client.send(data, stream=1, ppid=9)
+        await pair.client.send(b"next", stream=2)
+        message = await pair.server.receive()
+        assert message.data == data
+        assert (message.stream, message.ppid) == (1, 9)
+        assert (await pair.server.receive()).data == b"next"
+
+
+async def test_a_send_that_waits_ends_with_the_association() -> None:
+    async with listen("127.0.0.1:0") as listener:
+        for end in ("abort", "close here"):
+            client = await connect(listener.local_addresses)
+            server = await listener.accept()
+            server._socket._set_reading(False)
+            sender = asyncio.create_task(client.send_many([bytes(20_000)] * 200))
+            await until(lambda client=client: client.statistics().waiting_senders == 1)  # type: ignore[misc]
+            if end == "abort":
+                await server.abort()
+                with pytest.raises(AssociationAbortedError):
+                    await sender
+            else:
+                closing = asyncio.create_task(client.close())
+                with pytest.raises(ClosedError):
+                    await sender
+                closing.cancel()
+                await asyncio.gather(closing, return_exceptions=True)
+                await server.abort()
+
+
+async def _flood(pair: Pair, streams: tuple[int, ...]) -> None:
+    while True:
+        for stream in streams:
+            await pair.client.send(bytes(5_000), stream=stream)

@@ -1,0 +1,177 @@
+"""Promises 4 and 6: no descriptor leaks on any path, forgotten objects warn, loops and threads."""
+
+import asyncio
+import gc
+import threading
+import warnings
+import weakref
+
+import pytest
+import uvloop
+from support import Pair, associations, descriptor_count, until
+
+from sctpio import AssociationAbortedError, Conn, EndOfAssociation, Listener, RtoInfo, connect, listen
+
+
+async def test_a_thousand_failed_connects_leave_no_descriptor() -> None:
+    async with listen("127.0.0.1:0") as listener:
+        port = listener.port
+    before = descriptor_count()
+    for _ in range(1000):
+        with pytest.raises(ConnectionRefusedError):
+            await connect(("127.0.0.1", port))
+    assert descriptor_count() == before
+    assert not associations()
+
+
+async def test_failures_before_the_first_packet_leave_no_descriptor() -> None:
+    before = descriptor_count()
+    for arguments in (
+        {"local": "10.99.99.99:0"},
+        {"local": "127.0.0.1/10.99.99.99:0"},
+    ):
+        with pytest.raises(OSError, match="bind"):
+            await connect("127.0.0.1:9", **arguments)  # type: ignore[arg-type]
+    bad = RtoInfo(initial=1.0, minimum=5.0, maximum=2.0)
+    for opening in (connect("127.0.0.1:9", options=[bad]), listen("127.0.0.1:0", options=[bad])):
+        with pytest.raises(OSError, match="SCTP_RTOINFO"):
+            await opening
+    assert descriptor_count() == before
+
+
+async def test_a_thousand_accepts_leave_no_descriptor() -> None:
+    async with listen("127.0.0.1:0") as listener:
+        before = descriptor_count()
+        for index in range(1000):
+            client = await connect(listener.local_addresses)
+            server = await listener.accept()
+            if index % 3 == 0:
+                await client.close()
+                with pytest.raises(EndOfAssociation):
+                    await server.receive()
+            elif index % 3 == 1:
+                await client.abort()
+                with pytest.raises(AssociationAbortedError):
+                    await server.receive()
+            else:
+                await asyncio.gather(client.close(), server.close())
+        assert descriptor_count() == before
+    await until(lambda: not associations())
+
+
+async def test_a_forgotten_conn_warns_and_closes() -> None:
+    async with listen("127.0.0.1:0") as listener:
+        client = await connect(listener.local_addresses)
+        server = await listener.accept()
+        before = descriptor_count()
+        reference = weakref.ref(client)
+        with pytest.warns(ResourceWarning, match="unclosed <sctpio.Conn open") as caught:
+            del client
+            gc.collect()
+        assert isinstance(caught[0].source, Conn)
+        del caught
+        gc.collect()
+        assert reference() is None
+        assert descriptor_count() == before - 1
+        with pytest.raises((EndOfAssociation, AssociationAbortedError)):
+            await server.receive()
+
+
+async def test_a_forgotten_listener_warns_and_closes() -> None:
+    listener = await listen("127.0.0.1:0")
+    before = descriptor_count()
+    with pytest.warns(ResourceWarning, match="unclosed <sctpio.Listener open") as caught:
+        del listener
+        gc.collect()
+    assert isinstance(caught[0].source, Listener)
+    del caught
+    assert descriptor_count() == before - 1
+
+
+async def test_a_conn_that_ended_or_was_closed_does_not_warn(pair: Pair) -> None:
+    async with listen("127.0.0.1:0") as listener:
+        client = await connect(listener.local_addresses)
+        server = await listener.accept()
+        await client.close()
+        await server.wait_closed()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            del client, server
+            gc.collect()
+
+
+async def test_a_conn_forgotten_in_another_thread_is_released_in_its_own() -> None:
+    async with listen("127.0.0.1:0") as listener:
+        client = await connect(listener.local_addresses)
+        server = await listener.accept()
+        holder = [client]
+        del client
+        with pytest.warns(ResourceWarning):
+            thread = threading.Thread(target=holder.clear)
+            thread.start()
+            thread.join()
+        gc.collect()
+        with pytest.raises((EndOfAssociation, AssociationAbortedError)):
+            await server.receive()
+
+
+async def test_a_task_that_waits_is_not_collected() -> None:
+    async with listen("127.0.0.1:0") as listener:
+        client = await connect(listener.local_addresses)
+        received: list[bytes] = []
+
+        async def serve() -> None:
+            async with await listener.accept() as conn:
+                received.append((await conn.receive()).data)
+
+        # Nobody holds the task: asyncio itself has only a weak reference to it.
+        asyncio.ensure_future(serve())  # noqa: RUF006
+        await asyncio.sleep(0.01)
+        gc.collect()
+        await client.send(b"heard")
+        await until(lambda: received == [b"heard"])
+        await client.close()
+
+
+def test_loops_in_threads_each_own_their_objects() -> None:
+    results: dict[str, int] = {}
+
+    async def work(name: str) -> None:
+        async with listen("127.0.0.1:0") as listener:
+            server = asyncio.create_task(listener.serve(_echo))
+            async with connect(listener.local_addresses) as client:
+                for index in range(200):
+                    data = b"%s %d" % (name.encode(), index)
+                    await client.send(data)
+                    assert (await client.receive()).data == data
+                results[name] = index
+            await listener.close()
+            await server
+
+    factories = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+    def run(name: str) -> None:
+        with asyncio.Runner(loop_factory=factories[name.split()[0]]) as runner:
+            runner.run(work(name))
+
+    names = [f"{kind} {number}" for kind in factories for number in range(3)]
+    threads = [threading.Thread(target=run, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == dict.fromkeys(names, 199)
+
+
+async def _echo(conn: Conn) -> None:
+    async for message in conn:
+        await conn.send(message.data)
+
+
+async def test_no_threads_and_no_background_tasks(pair: Pair) -> None:
+    events = pair.client.events()
+    await pair.client.send(b"x")
+    await pair.server.receive()
+    assert threading.active_count() == 1
+    assert len(asyncio.all_tasks()) == 1
+    await events.aclose()

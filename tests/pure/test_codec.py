@@ -1,0 +1,843 @@
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import struct
+import sys
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sctpio import _codec, _layout, options
+from sctpio._codec import LINUX, OUTGOING, RECORD, Codec, htonl, ntohl
+from sctpio._layout import STORAGE, Layout, swap16
+from sctpio.address import Address
+from sctpio.errors import DecodeError
+from sctpio.events import (
+    AdaptationIndication,
+    AddressState,
+    AssociationChange,
+    AssociationReset,
+    AssociationState,
+    AuthenticationEvent,
+    AuthenticationState,
+    ErrorCause,
+    Event,
+    EventsDropped,
+    PartialDelivery,
+    PartialDeliveryState,
+    PathError,
+    PeerAddressChange,
+    RemoteError,
+    SenderDry,
+    SendFailed,
+    ShutdownEvent,
+    StreamChange,
+    StreamReset,
+    StreamResetFlags,
+    UnknownEvent,
+)
+from sctpio.options import (
+    Adaptation,
+    AssociationStatistics,
+    AssocInfo,
+    AutoClose,
+    DefaultSendParameters,
+    DelayedSack,
+    InitMsg,
+    MaxSegment,
+    NoDelay,
+    Option,
+    PathState,
+    PeerAddressInfo,
+    PeerAddressParameters,
+    ProtocolState,
+    ReceiveBuffer,
+    RtoInfo,
+    SendBuffer,
+    Status,
+)
+
+NAMES = {"eth0": 2, "lo": 1}
+
+
+def name_of(index: int) -> str:
+    for name, number in NAMES.items():
+        if number == index:
+            return name
+    raise OSError(6, "No such device or address")
+
+
+codec = Codec(scope_to_index=NAMES.__getitem__, index_to_scope=name_of, tick=0.004)
+plain = Codec(LINUX)
+bsd = Codec(dataclasses.replace(LINUX, name="BSD", af_inet6=30, length_byte=True))
+
+
+def native(code: str, *values: Any) -> bytes:
+    return struct.pack(f"={code}", *values)
+
+
+def sin(host: str, port: int) -> bytes:
+    return native("H", 2) + struct.pack("!H4s8x", port, IPv4Address(host).packed)
+
+
+def sin6(host: str, port: int, scope: int = 0, flow: int = 0) -> bytes:
+    body = struct.pack("!HI16s", port, flow, IPv6Address(host).packed)
+    return native("H", 10) + body + native("I", scope)
+
+
+def storage(data: bytes) -> bytes:
+    return data.ljust(128, b"\0")
+
+
+def net16(value: int) -> bytes:
+    return value.to_bytes(2, "big")
+
+
+def net32(value: int) -> bytes:
+    return value.to_bytes(4, "big")
+
+
+# Numbers, records, layouts
+
+
+def test_records_have_the_size_of_the_c_structs() -> None:
+    assert RECORD.size == 68
+    assert OUTGOING.size == 24
+
+
+def test_flags() -> None:
+    names = ["MSG_NOTIFICATION", "MSG_EOR", "MSG_CTRUNC", "UNORDERED", "ADDR_OVER", "ABORT"]
+    names += ["SACK_IMMEDIATELY", "PR_TTL", "PR_RTX", "PR_PRIO", "EOF"]
+    assert [getattr(_codec, name) for name in names] == [
+        *(0x8000, 0x80, 8, 1, 2, 4, 8, 0x10, 0x20, 0x30, 0x200)
+    ]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_network_order_is_one_function_both_ways(value: int) -> None:
+    assert native("I", htonl(value)) == net32(value)
+    assert ntohl(htonl(value)) == value
+    assert swap16(value & 0xFFFF).to_bytes(2, sys.byteorder) == net16(value & 0xFFFF)
+
+
+@pytest.mark.parametrize(("order", "raw"), [("little", 0x3C000000), ("big", 60)])
+def test_network_order_on_either_host(order: str, raw: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "byteorder", order)
+    assert _layout.swap32.__wrapped__(60) == raw
+    assert _layout.swap16.__wrapped__(12) == (0x0C00 if order == "little" else 12)
+
+
+def test_layouts_follow_the_compilers_rules() -> None:
+    inner = Layout("inner", ("a", "B"), ("b", "H"))
+    outer = Layout("outer", ("x", "B"), ("in", inner), ("y", "B"), ("z", "I"))
+    assert (inner.size, inner.alignment) == (4, 2)
+    assert (outer.size, outer.alignment) == (12, 4)
+    assert [tuple(member) for member in outer.members] == [
+        ("x", "x", 0, 1),
+        ("a", "in.a", 2, 1),
+        ("b", "in.b", 4, 2),
+        ("y", "y", 6, 1),
+        ("z", "z", 8, 4),
+    ]
+    packed = Layout("packed", ("x", "B"), ("z", "I"), ("y", "B"), packed=True)
+    assert (packed.size, packed.alignment, packed.members[1].offset) == (8, 4, 1)
+    assert Layout("s", ("id", "i"), ("address", STORAGE)).members[1].offset == struct.calcsize(
+        "@il"
+    ) - struct.calcsize("@l")
+    assert repr(packed) == "<Layout packed 8 bytes>"
+
+
+def test_a_layout_packs_zeros_and_checks_values() -> None:
+    layout = Layout("s", ("a", "H"), ("b", "I"))
+    assert layout.pack({"b": 1}) == native("HxxI", 0, 1)
+    assert layout.unpack(native("HxxI", 2, 3) + b"rest") == {"a": 2, "b": 3}
+    with pytest.raises(ValueError, match=r"^s: "):
+        layout.pack({"a": 65536})
+    with pytest.raises(DecodeError, match="s has 8 bytes, 7 were given"):
+        layout.unpack(bytes(7))
+
+
+# Addresses
+
+
+def test_pack_addresses() -> None:
+    packed = codec.pack_addresses(Address("10.0.0.1/[2001:db8::1]/[fe80::1%eth0]", 5000))
+    assert packed == (sin("10.0.0.1", 5000) + sin6("2001:db8::1", 5000) + sin6("fe80::1", 5000, 2))
+    assert len(packed) == 16 + 28 + 28
+
+
+def test_pack_addresses_refuses_the_wildcard_and_unknown_scopes() -> None:
+    with pytest.raises(ValueError, match="':5000' names no host"):
+        codec.pack_addresses(Address((), 5000))
+    with pytest.raises(ValueError, match="eth0"):
+        plain.pack_addresses(Address("fe80::1%eth0", 5000))
+    assert plain.pack_addresses(Address("fe80::1%7", 1)) == sin6("fe80::1", 1, 7)
+
+
+def test_unpack_addresses() -> None:
+    data = (
+        sin6("fe80::1", 5000, 2)
+        + sin("10.0.0.1", 5000)
+        + sin6("::ffff:10.0.0.1", 5000)
+        + sin6("::ffff:10.0.0.2", 5000)
+        + sin6("2001:db8::1", 5000, 2, flow=9)
+    )
+    address = codec.unpack_addresses(data)
+    assert str(address) == "[fe80::1%eth0]/10.0.0.1/10.0.0.2/[2001:db8::1]:5000"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\2",
+        sin("10.0.0.1", 1)[:15],
+        sin6("::1", 1)[:27],
+        sin("10.0.0.1", 1) + b"\0",
+        sin("10.0.0.1", 1) + sin("10.0.0.2", 2),
+        sin("10.0.0.1", 1) + bytes(16),
+        sin("0.0.0.0", 1) + sin("10.0.0.2", 1),
+        native("H", 99) + bytes(26),
+    ],
+)
+def test_unpack_addresses_refuses(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        codec.unpack_addresses(data)
+
+
+def test_unpack_address() -> None:
+    assert codec.unpack_address(storage(sin("10.0.0.1", 80))) == Address("10.0.0.1", 80)
+    assert codec.unpack_address(sin6("::ffff:1.2.3.4", 80)) == Address("1.2.3.4", 80)
+    assert codec.unpack_address(sin6("::1", 80, 1)) == Address("::1", 80)
+    assert codec.unpack_address(storage(sin6("fe80::1", 80, 1))) == Address("fe80::1%lo", 80)
+    assert codec.unpack_address(sin6("fe80::1", 80)) == Address("fe80::1", 80)
+    assert plain.unpack_address(sin6("fe80::1", 80, 7)) == Address("fe80::1%7", 80)
+    with pytest.raises(DecodeError, match="0 is not the family"):
+        codec.unpack_address(bytes(128))
+
+
+def test_an_interface_without_a_usable_name_keeps_its_number() -> None:
+    assert codec.unpack_address(sin6("fe80::1", 80, 9)) == Address("fe80::1%9", 80)
+    odd = Codec(index_to_scope=lambda index: "a]b")
+    assert odd.unpack_address(sin6("fe80::1", 80, 9)) == Address("fe80::1%9", 80)
+
+
+def test_bsd_addresses_have_a_length() -> None:
+    packed = bsd.pack_addresses(Address("10.0.0.1/[::1]", 80))
+    assert packed[:4] == b"\x10\x02\x00\x50"
+    assert packed[16:20] == b"\x1c\x1e\x00\x50"
+    assert bsd.unpack_addresses(packed) == Address("10.0.0.1/[::1]", 80)
+
+
+def is_not_mapped(host: Any) -> bool:
+    return host.ipv4_mapped is None
+
+
+hosts = st.one_of(
+    st.ip_addresses(v=4),
+    st.ip_addresses(v=6).filter(is_not_mapped),
+    st.sampled_from(["fe80::1%eth0", "fe80::2%lo", "fe80::3"]),
+)
+one_host = st.builds(Address, st.lists(hosts, min_size=1, max_size=1), st.integers(0, 65535))
+
+
+@given(st.lists(hosts, min_size=1, max_size=6), st.integers(0, 65535))
+def test_addresses_survive(given_hosts: list[Any], port: int) -> None:
+    try:
+        address = Address(given_hosts, port)
+    except ValueError:
+        return
+    assert codec.unpack_addresses(codec.pack_addresses(address)) == address
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_an_address_or_a_decode_error(data: bytes) -> None:
+    for prefix in (b"", native("H", 2), native("H", 10), sin("10.0.0.1", 1)):
+        for unpack in (codec.unpack_address, codec.unpack_addresses):
+            with contextlib.suppress(DecodeError):
+                assert isinstance(unpack(prefix + data), Address)
+
+
+# Events, bytes written by hand from the header
+
+SNDINFO = native("HH", 3, 0x7) + net32(60) + native("Ii", 7, 0)
+SNDRCVINFO = native("HHHxx", 3, 0, 0x3) + net32(60) + native("IIIIi", 7, 0, 0, 0, 0)
+
+BY_HAND: list[tuple[bytes, Event]] = [
+    (
+        native("HHIH", 0x8001, 0, 28, 1) + net16(12) + native("HHi", 10, 5, 3) + b"\0\x0c\0\x07bye\0",
+        AssociationChange(
+            AssociationState.COMM_LOST,
+            ErrorCause.USER_INITIATED_ABORT,
+            10,
+            5,
+            3,
+            b"\0\x0c\0\x07bye\0",
+        ),
+    ),
+    (
+        native("HHI", 0x8002, 0, 148) + storage(sin("10.0.0.1", 80)) + native("iii", 1, 0, 3),
+        PeerAddressChange(Address("10.0.0.1", 80), AddressState.UNREACHABLE, PathError.FAILED_THRESHOLD, 3),
+    ),
+    (
+        native("HHI", 0x8003, 0, 52) + net16(13) + native("xx") + SNDRCVINFO + native("i", 3) + b"data",
+        SendFailed(b"data", False, ErrorCause.PROTOCOL_VIOLATION, 3, 60, 7, False, 0x3, 3),
+    ),
+    (
+        native("HHII", 0x800D, 1, 36, 0) + SNDINFO + native("i", 3) + b"data",
+        SendFailed(b"data", True, ErrorCause.NO_ERROR, 3, 60, 7, True, 0x7, 3),
+    ),
+    (
+        native("HHI", 0x8004, 0, 18) + net16(1) + native("xxi", 3) + b"\0\7",
+        RemoteError(ErrorCause.INVALID_STREAM_IDENTIFIER, 3, b"\0\7"),
+    ),
+    (native("HHIi", 0x8005, 0, 12, 3), ShutdownEvent(3)),
+    (
+        native("HHIIiII", 0x8006, 0, 24, 0, 3, 4, 5),
+        PartialDelivery(PartialDeliveryState.ABORTED, 4, 5, 3),
+    ),
+    (native("HHIIi", 0x8007, 0, 16, 0x01020304, 3), AdaptationIndication(0x01020304, 3)),
+    (
+        native("HHIHHIi", 0x8008, 0, 20, 1, 2, 1, 3),
+        AuthenticationEvent(AuthenticationState.FREE_KEY, 1, 2, 3),
+    ),
+    (native("HHIi", 0x8009, 0, 12, 3), SenderDry(3)),
+    (
+        native("HHIiHH", 0x800A, 0x6, 16, 3, 1, 9),
+        StreamReset(StreamResetFlags.OUTGOING | StreamResetFlags.DENIED, (1, 9), 3),
+    ),
+    (native("HHIi", 0x800A, 1, 12, 3), StreamReset(StreamResetFlags.INCOMING, (), 3)),
+    (
+        native("HHIiII", 0x800B, 8, 20, 3, 100, 200),
+        AssociationReset(StreamResetFlags.FAILED, 100, 200, 3),
+    ),
+    (
+        native("HHIiHH", 0x800C, 0, 16, 3, 4, 5),
+        StreamChange(StreamResetFlags(0), 4, 5, 3),
+    ),
+    (
+        native("HHI4s", 0x80FF, 7, 12, b"data"),
+        UnknownEvent(0x80FF, 7, native("HHI4s", 0x80FF, 7, 12, b"data")),
+    ),
+]
+KNOWN = BY_HAND[:-1]
+
+
+@pytest.mark.parametrize(("data", "event"), BY_HAND)
+def test_decode_event(data: bytes, event: Event) -> None:
+    assert codec.decode_event(data) == event
+    assert codec.decode_event(memoryview(data)) == event  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("data", "event"), BY_HAND)
+def test_encode_event(data: bytes, event: Event) -> None:
+    (number,) = struct.unpack_from("=H", data)
+    assert codec.encode_event(event, number if event in dict(KNOWN).values() else None) == data
+
+
+@pytest.mark.parametrize(("data", "event"), BY_HAND)
+def test_every_prefix_of_an_event_is_a_decode_error(data: bytes, event: Event) -> None:
+    for length in range(len(data)):
+        with pytest.raises(DecodeError):
+            codec.decode_event(data[:length])
+
+
+@pytest.mark.parametrize(("data", "event"), KNOWN)
+def test_the_length_in_the_event_counts(data: bytes, event: Event) -> None:
+    assert codec.decode_event(data + b"rest") == event
+    kind, flags, length = struct.unpack_from("=HHI", data)
+    for wrong in (0, 7, length + 1, 2**32 - 1):
+        with pytest.raises(DecodeError, match=f"{kind:#x} says {wrong} bytes"):
+            codec.decode_event(native("HHI", kind, flags, wrong) + data[8:])
+    with pytest.raises(DecodeError, match=r"has .* bytes, 8 were given"):
+        codec.decode_event(native("HHI", kind, flags, 8) + data[8:])
+
+
+def test_a_numbered_tail_ends_with_a_number() -> None:
+    with pytest.raises(DecodeError, match="SCTP_STREAM_RESET_EVENT ends within a number"):
+        codec.decode_event(native("HHIiB", 0x800A, 1, 13, 3, 1))
+
+
+def test_an_event_without_an_address_is_a_decode_error() -> None:
+    with pytest.raises(DecodeError, match="0 is not the family"):
+        codec.decode_event(native("HHI", 0x8002, 0, 148) + bytes(140))
+
+
+def test_states_of_a_newer_kernel_are_kept() -> None:
+    data = native("HHIH", 0x8001, 0, 20, 77) + net16(999) + native("HHi", 1, 1, 3)
+    event = codec.decode_event(data)
+    assert isinstance(event, AssociationChange)
+    assert (event.state, event.state.name) == (77, "UNKNOWN_77")
+    assert (event.error, event.error.name) == (999, "UNKNOWN_999")
+
+
+def test_a_send_error_beyond_16_bits_is_kept() -> None:
+    data = native("HHII", 0x800D, 0, 32, 0x10001) + SNDINFO + native("i", 3)
+    event = codec.decode_event(data)
+    assert isinstance(event, SendFailed)
+    assert event.error == 0x10001
+    assert codec.encode_event(event) == data
+
+
+def test_event_numbers() -> None:
+    assert codec.event_numbers[SendFailed] == (0x800D, 0x8003)
+    assert codec.event_numbers[AssociationChange] == (0x8001,)
+    assert sorted(n for numbers in codec.event_numbers.values() for n in numbers) == list(
+        range(0x8001, 0x800E)
+    )
+
+
+def test_encode_event_refuses_what_the_stack_lacks() -> None:
+    with pytest.raises(ValueError, match=r"Linux has no such notification: EventsDropped\(count=1"):
+        codec.encode_event(EventsDropped(1))
+    with pytest.raises(ValueError, match="no such notification"):
+        codec.encode_event(SenderDry(1), 0x8001)
+    with pytest.raises(ValueError, match=r"^sctp_sender_dry_event: "):
+        codec.encode_event(SenderDry(2**31))
+
+
+u16 = st.integers(0, 2**16 - 1)
+u32 = st.integers(0, 2**32 - 1)
+u64 = st.integers(0, 2**64 - 1)
+s32 = st.integers(-(2**31), 2**31 - 1)
+causes = st.builds(ErrorCause, u16)
+flags16 = st.builds(StreamResetFlags, u16)
+payload = st.binary(max_size=40)
+
+
+def send_failed(flags: int, sent: bool, data: bytes, *values: Any) -> SendFailed:
+    error, stream, ppid, context, number = values
+    unordered = bool(flags & 4)
+    return SendFailed(data, sent, error, stream, ppid, context, unordered, flags, number)
+
+
+all_events = st.one_of(
+    st.builds(AssociationChange, st.builds(AssociationState, u16), causes, u16, u16, s32, payload),
+    st.builds(
+        PeerAddressChange,
+        one_host,
+        st.builds(AddressState, s32),
+        st.builds(PathError, s32),
+        s32,
+    ),
+    st.builds(send_failed, u16, st.booleans(), payload, causes, u16, u32, u32, s32),
+    st.builds(RemoteError, causes, s32, payload),
+    st.builds(ShutdownEvent, s32),
+    st.builds(AdaptationIndication, u32, s32),
+    st.builds(PartialDelivery, st.builds(PartialDeliveryState, u32), u32, u32, s32),
+    st.builds(AuthenticationEvent, st.builds(AuthenticationState, u32), u16, u16, s32),
+    st.builds(SenderDry, s32),
+    st.builds(StreamReset, flags16, st.lists(u16, max_size=20).map(tuple), s32),
+    st.builds(AssociationReset, flags16, u32, u32, s32),
+    st.builds(StreamChange, flags16, u16, u16, s32),
+)
+
+
+@given(all_events)
+def test_every_event_survives(event: Event) -> None:
+    for number in codec.event_numbers[type(event)]:
+        data = codec.encode_event(event, number)
+        assert codec.decode_event(data) == event
+        assert codec.encode_event(codec.decode_event(data), number) == data
+
+
+@given(st.integers(0x8000, 0x8010), u16, st.binary(max_size=200), st.none() | u32)
+def test_any_bytes_are_an_event_or_a_decode_error(
+    number: int, flags: int, body: bytes, length: int | None
+) -> None:
+    data = native("HHI", number, flags, 8 + len(body) if length is None else length) + body
+    with contextlib.suppress(DecodeError):
+        assert isinstance(codec.decode_event(data), Event)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_at_all_are_an_event_or_a_decode_error(data: bytes) -> None:
+    with contextlib.suppress(DecodeError):
+        assert isinstance(codec.decode_event(data), Event)
+
+
+# Options, bytes written by hand from the header
+
+ADDRESS = Address("10.0.0.1", 5000)
+STORAGE_BYTES = storage(sin("10.0.0.1", 5000))
+PATH = PeerAddressInfo(ADDRESS, PathState.ACTIVE, 4380, 0.1, 3.0, 1500)
+PATH_BYTES = native("i", 9) + STORAGE_BYTES + native("iIIII", 2, 4380, 25, 3000, 1500)
+
+
+def paddrparams(
+    flags: int,
+    *,
+    address: bytes = bytes(128),
+    hb: int = 0,
+    rxt: int = 0,
+    mtu: int = 0,
+    sack: int = 0,
+    label: int = 0,
+    dscp: int = 0,
+    number: int = 0,
+) -> bytes:
+    return native("i", number) + address + native("IHIIIIBx", hb, rxt, mtu, sack, flags, label, dscp)
+
+
+SET: list[tuple[Option, int, bytes]] = [
+    (RtoInfo(), 3, native("iIII", 3, 0, 0, 0)),
+    (RtoInfo(initial=0.5, maximum=2, minimum=0.0001), 3, native("iIII", 3, 500, 2000, 1)),
+    (AssocInfo(max_retransmissions=4), 3, native("iHHIII", 3, 4, 0, 0, 0, 0)),
+    (AssocInfo(cookie_life=60), 0, native("iHHIII", 0, 0, 0, 0, 0, 60000)),
+    (InitMsg(10, 20, 4, 0.25), 3, native("HHHH", 10, 20, 4, 250)),
+    (InitMsg(), 0, bytes(8)),
+    (NoDelay(), 3, native("i", 1)),
+    (NoDelay(False), 0, native("i", 0)),
+    (AutoClose(0), 0, native("I", 0)),
+    (AutoClose(0.2), 0, native("I", 1)),
+    (AutoClose(2.6), 0, native("I", 3)),
+    (Adaptation(0x01020304), 0, native("I", 0x01020304)),
+    (
+        DefaultSendParameters(3, 60, 7, True, 1.5),
+        9,
+        native("HHHxx", 3, 0, 1) + net32(60) + native("IIIIi", 7, 1500, 0, 0, 9),
+    ),
+    (MaxSegment(1200), 9, native("iI", 9, 1200)),
+    (DelayedSack(), 9, native("iII", 9, 0, 0)),
+    (DelayedSack(delay=0.2), 9, native("iII", 9, 200, 0)),
+    (DelayedSack(0.0, 1), 9, native("iII", 9, 0, 1)),
+    (SendBuffer(65536), 0, native("i", 65536)),
+    (ReceiveBuffer(65536), 0, native("i", 65536)),
+    (PeerAddressParameters(), 3, paddrparams(0, number=3)),
+    (PeerAddressParameters(ADDRESS, heartbeat=False), 0, paddrparams(0x2, address=STORAGE_BYTES)),
+    (PeerAddressParameters(heartbeat=True), 0, paddrparams(0x1)),
+    (PeerAddressParameters(heartbeat_interval=30), 0, paddrparams(0x1, hb=30000)),
+    (PeerAddressParameters(heartbeat_interval=0), 0, paddrparams(0x81)),
+    (PeerAddressParameters(path_max_retransmissions=2), 0, paddrparams(0, rxt=2)),
+    (
+        PeerAddressParameters(path_mtu=1200, path_mtu_discovery=False),
+        0,
+        paddrparams(0x10, mtu=1200),
+    ),
+    (PeerAddressParameters(path_mtu_discovery=True), 0, paddrparams(0x8)),
+    (PeerAddressParameters(sack_delay=0.1), 0, paddrparams(0x20, sack=100)),
+    (PeerAddressParameters(delayed_sack=False), 0, paddrparams(0x40)),
+    (PeerAddressParameters(ipv6_flow_label=0), 0, paddrparams(0x100)),
+    (PeerAddressParameters(ipv6_flow_label=0xABCDE), 0, paddrparams(0x100, label=0xABCDE)),
+    (PeerAddressParameters(dscp=46), 0, paddrparams(0x200, dscp=0xB8)),
+    (PeerAddressParameters(demand_heartbeat=True), 0, paddrparams(0x4)),
+    (PeerAddressParameters(demand_heartbeat=False), 0, paddrparams(0)),
+]
+
+
+@pytest.mark.parametrize(("value", "number", "data"), SET)
+def test_encode_option(value: Option, number: int, data: bytes) -> None:
+    assert codec.encode_option(value, number) == data
+    assert len(data) == codec.option(type(value)).layout.size
+
+
+STATISTICS = AssociationStatistics(0.4, ADDRESS, *(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14), 9)
+
+GOT: list[tuple[bytes, Option]] = [
+    (native("iIII", 0, 3000, 60000, 1000), RtoInfo(3.0, 60.0, 1.0)),
+    (native("iHHIII", 3, 10, 2, 106496, 0, 60000), AssocInfo(10, 60.0, 2, 106496, 0)),
+    (native("HHHH", 10, 65535, 8, 60000), InitMsg(10, 65535, 8, 60.0)),
+    (native("i", 1), NoDelay(True)),
+    (native("i", 0), NoDelay(False)),
+    (native("I", 0), AutoClose(0)),
+    (native("I", 7), Adaptation(7)),
+    (
+        native("HHHxx", 3, 0, 1) + net32(60) + native("IIIIi", 7, 0, 0, 0, 9),
+        DefaultSendParameters(3, 60, 7, True, 0.0),
+    ),
+    (native("iI", 9, 0), MaxSegment(0)),
+    (native("iII", 9, 200, 2), DelayedSack(0.2, 2)),
+    (native("iII", 9, 0, 1), DelayedSack(0.0, 1)),
+    (native("i", 425984), SendBuffer(425984)),
+    (native("i", 425984), ReceiveBuffer(425984)),
+    (PATH_BYTES, PATH),
+    (
+        native("iiIHHHHI", 9, 4, 106496, 1, 2, 3, 4, 1452) + PATH_BYTES,
+        Status(ProtocolState.ESTABLISHED, 106496, 1, 2, 3, 4, 1452, PATH, 9),
+    ),
+    (
+        native("i", 9)
+        + bytes(struct.calcsize("@il") - struct.calcsize("=i") - struct.calcsize("@l"))
+        + STORAGE_BYTES
+        + native("Q", 100)
+        + native("14Q", *range(1, 15)),
+        STATISTICS,
+    ),
+    (
+        paddrparams(0x29, address=STORAGE_BYTES, hb=30000, rxt=5, mtu=1500, sack=200),
+        PeerAddressParameters(
+            ADDRESS,
+            heartbeat=True,
+            heartbeat_interval=30.0,
+            path_max_retransmissions=5,
+            path_mtu=1500,
+            path_mtu_discovery=True,
+            sack_delay=0.2,
+            delayed_sack=True,
+        ),
+    ),
+    (
+        paddrparams(0x352, label=0xABCDE, dscp=0xB8),
+        PeerAddressParameters(
+            heartbeat=False,
+            heartbeat_interval=0.0,
+            path_mtu_discovery=False,
+            delayed_sack=False,
+            ipv6_flow_label=0xABCDE,
+            dscp=46,
+        ),
+    ),
+    (paddrparams(0x4, hb=5, mtu=1500), PeerAddressParameters(demand_heartbeat=True)),
+]
+
+
+@pytest.mark.parametrize(("data", "value"), GOT)
+def test_decode_option(data: bytes, value: Option) -> None:
+    assert codec.decode_option(type(value), data) == value
+    assert codec.decode_option(type(value), data + b"of a newer kernel") == value
+
+
+@pytest.mark.parametrize(("data", "value"), GOT)
+def test_a_shorter_struct_is_a_decode_error(data: bytes, value: Option) -> None:
+    minimum = 152 if isinstance(value, PeerAddressParameters) else len(data)
+    for length in range(minimum):
+        with pytest.raises(DecodeError, match=codec.option(type(value)).name):
+            codec.decode_option(type(value), data[:length])
+
+
+@pytest.mark.parametrize("length", [152, 153])
+def test_fields_that_an_older_kernel_lacks_are_none(length: int) -> None:
+    data = paddrparams(0x309, hb=1000, mtu=1500, label=0xABCDE, dscp=0xB8)
+    assert codec.decode_option(PeerAddressParameters, data[:length]) == PeerAddressParameters(
+        heartbeat=True, heartbeat_interval=1.0, path_mtu=1500, path_mtu_discovery=True
+    )
+    full = codec.decode_option(PeerAddressParameters, data)
+    assert (full.ipv6_flow_label, full.dscp) == (0xABCDE, 46)
+
+
+def test_a_value_out_of_range_is_a_decode_error() -> None:
+    with pytest.raises(DecodeError, match="SCTP_MAXSEG: MaxSegment: size=65536; accepted"):
+        codec.decode_option(MaxSegment, native("iI", 9, 65536))
+
+
+def test_a_path_without_address_is_a_decode_error() -> None:
+    with pytest.raises(DecodeError, match="0 is not the family"):
+        codec.decode_option(PeerAddressInfo, bytes(152))
+    assert codec.decode_option(AssociationStatistics, bytes(256)).max_rto_address is None
+
+
+def test_every_option_has_a_row() -> None:
+    found = [vars(options)[name] for name in options.__all__]
+    kinds = {
+        kind for kind in found if isinstance(kind, type) and issubclass(kind, Option) and kind is not Option
+    }
+    assert {spec.kind for spec in LINUX.options} == kinds
+    for kind in kinds:
+        names = {field.name for field in dataclasses.fields(kind)}
+        assert {column.attribute for column in codec.option(kind).columns} == names
+    assert codec.platform is LINUX
+
+
+def test_option_properties() -> None:
+    spec = codec.option(RtoInfo)
+    assert (spec.level, spec.number, spec.name) == (132, 0, "SCTP_RTOINFO")
+    assert (spec.readable, spec.writable, spec.per_association, spec.per_path) == ((True, True, True, False))
+    assert codec.option(PeerAddressParameters).per_path
+    assert not codec.option(Status).writable
+    assert not codec.option(NoDelay).per_association
+    assert (codec.option(ReceiveBuffer).level, codec.option(ReceiveBuffer).number) == (1, 8)
+
+
+def test_an_option_that_the_stack_lacks() -> None:
+    class Other(Option):
+        pass
+
+    with pytest.raises(ValueError, match="Linux has no option Other"):
+        codec.option(Other)
+
+
+def test_encode_query() -> None:
+    assert codec.encode_query(RtoInfo, 9) == native("iIII", 9, 0, 0, 0)
+    assert codec.encode_query(NoDelay, 9) == bytes(4)
+    assert codec.encode_query(Status, 9) == native("i", 9) + bytes(172)
+    assert codec.encode_query(PeerAddressInfo, 9, ADDRESS) == (native("i", 9) + STORAGE_BYTES + bytes(20))
+    assert codec.encode_query(PeerAddressParameters) == bytes(156)
+
+
+def test_encode_query_refuses() -> None:
+    with pytest.raises(ValueError, match=r"RtoInfo is not the option of a path: '10\.0\.0\.1:5000'"):
+        codec.encode_query(RtoInfo, 0, ADDRESS)
+    for address in (Address((), 1), Address("10.0.0.1/10.0.0.2", 1)):
+        with pytest.raises(ValueError, match="accepted: one host"):
+            codec.encode_query(PeerAddressInfo, 0, address)
+    with pytest.raises(ValueError, match=r"^sctp_rtoinfo: "):
+        codec.encode_query(RtoInfo, 2**31)
+    specs = tuple(dataclasses.replace(spec, readable=False) for spec in LINUX.options)
+    with pytest.raises(ValueError, match="NoDelay cannot be read"):
+        Codec(dataclasses.replace(LINUX, options=specs)).encode_query(NoDelay)
+
+
+REFUSED: list[tuple[Option, str]] = [
+    (PATH, "PeerAddressInfo cannot be set"),
+    (STATISTICS, "AssociationStatistics cannot be set"),
+    (AssocInfo(peer_rwnd=0), "AssocInfo: peer_rwnd=0 cannot be set"),
+    (NoDelay(None), "NoDelay: enabled=None; accepted: a value"),
+    (MaxSegment(), "MaxSegment: size=None; accepted: a value"),
+    (DefaultSendParameters(stream=3), "DefaultSendParameters: ppid=None; accepted: a value"),
+    (
+        PeerAddressParameters(heartbeat=False, heartbeat_interval=1.0),
+        "heartbeat_interval=1.0 with heartbeat=False would be ignored",
+    ),
+    (
+        PeerAddressParameters(delayed_sack=False, sack_delay=0.1),
+        "sack_delay=0.1 with delayed_sack=False would be ignored",
+    ),
+    (
+        PeerAddressParameters(path_mtu=1200, path_mtu_discovery=True),
+        "path_mtu=1200 with path_mtu_discovery=True would be ignored; accepted: path_mtu=None or "
+        "path_mtu_discovery=False",
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "reason"), REFUSED)
+def test_encode_option_refuses(value: Option, reason: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot be set|accepted") as caught:
+        codec.encode_option(value)
+    assert reason in str(caught.value)
+
+
+def test_merge() -> None:
+    current = DefaultSendParameters(1, 2, 3, False, 4.0)
+    value = DefaultSendParameters(ppid=60, unordered=True)
+    assert codec.option(DefaultSendParameters).needs_merge(value)
+    merged = codec.merge(value, current)
+    assert merged == DefaultSendParameters(1, 60, 3, True, 4.0)
+    assert not codec.option(DefaultSendParameters).needs_merge(merged)
+    assert codec.merge(RtoInfo(initial=0.5), RtoInfo(3, 60, 1)) == RtoInfo(0.5, 60, 1)
+
+
+def test_merge_leaves_out_what_cannot_be_set() -> None:
+    merged = codec.merge(AssocInfo(cookie_life=1), AssocInfo(10, 60.0, 2, 100, 200))
+    assert merged == AssocInfo(10, 1)
+    assert codec.encode_option(merged) == native("iHHIII", 0, 10, 0, 0, 0, 1000)
+
+
+def test_merge_refuses_different_options() -> None:
+    with pytest.raises(TypeError, match="are different options"):
+        codec.merge(NoDelay(), MaxSegment())
+
+
+@pytest.mark.parametrize(
+    ("value", "needed"),
+    [
+        (RtoInfo(), False),
+        (InitMsg(), False),
+        (AssocInfo(), False),
+        (DelayedSack(), False),
+        (PeerAddressParameters(), False),
+        (MaxSegment(), True),
+        (MaxSegment(0), False),
+        (NoDelay(None), True),
+        (SendBuffer(), True),
+    ],
+)
+def test_needs_merge(value: Option, needed: bool) -> None:
+    assert codec.option(type(value)).needs_merge(value) is needed
+
+
+count16 = st.integers(1, 2**16 - 1)
+ms = st.integers(1, 2**32 - 1).map(lambda n: n / 1000)
+ms0 = st.integers(0, 2**32 - 1).map(lambda n: n / 1000)
+sacks = st.integers(1, 500).map(lambda n: n / 1000)
+buffers = st.integers(1, 2**31 - 1)
+jiffies = u32.map(lambda n: n * 0.004)
+maybe = st.none()
+paths = st.builds(PeerAddressInfo, one_host, st.builds(PathState, s32), u32, jiffies, ms0, u32)
+path_parameters = st.builds(
+    PeerAddressParameters,
+    address=maybe | one_host,
+    heartbeat=st.booleans(),
+    heartbeat_interval=ms0,
+    path_max_retransmissions=maybe | count16,
+    path_mtu=maybe | st.integers(1, 2**32 - 1),
+    path_mtu_discovery=st.booleans(),
+    sack_delay=maybe | sacks,
+    delayed_sack=maybe | st.booleans(),
+    ipv6_flow_label=maybe | st.integers(0, 0xFFFFF),
+    dscp=maybe | st.integers(0, 63),
+    demand_heartbeat=maybe | st.just(True),
+)
+settable = st.one_of(
+    st.builds(InitMsg, *[maybe | count16] * 3, maybe | count16.map(lambda n: n / 1000)),
+    st.builds(NoDelay, st.booleans()),
+    st.builds(RtoInfo, *[maybe | ms] * 3),
+    st.builds(AssocInfo, maybe | count16, maybe | ms, u16, u32, u32),
+    st.builds(DelayedSack, sacks, maybe | st.integers(2, 2**32 - 1)),
+    st.builds(MaxSegment, u16),
+    st.builds(AutoClose, u32),
+    st.builds(Adaptation, u32),
+    st.builds(DefaultSendParameters, u16, u32, u32, st.booleans(), ms0),
+    st.builds(SendBuffer, buffers),
+    st.builds(ReceiveBuffer, buffers),
+    path_parameters,
+)
+reports = st.one_of(
+    paths,
+    st.builds(Status, st.builds(ProtocolState, s32), u32, u16, u16, u16, u16, u32, paths, st.just(9)),
+    st.builds(AssociationStatistics, jiffies, maybe | one_host, *[u64] * 14, st.just(9)),
+)
+
+
+@given(settable | reports)
+def test_every_option_survives(value: Option) -> None:
+    data = codec.encode_result(value, 9)
+    assert codec.decode_option(type(value), data) == value
+
+
+def contradicts(value: PeerAddressParameters) -> bool:
+    return bool(
+        value.heartbeat is False
+        or (value.sack_delay is not None and value.delayed_sack is False)
+        or (value.path_mtu is not None and value.path_mtu_discovery)
+    )
+
+
+@given(settable)
+def test_what_is_set_is_what_is_then_read(value: Option) -> None:
+    if isinstance(value, AssocInfo):
+        value = AssocInfo(value.max_retransmissions, value.cookie_life)
+        assert codec.decode_option(AssocInfo, codec.encode_option(value)) == dataclasses.replace(
+            value, peer_destinations=0, peer_rwnd=0, local_rwnd=0
+        )
+    elif isinstance(value, PeerAddressParameters):
+        if contradicts(value):
+            with pytest.raises(ValueError, match="would be ignored"):
+                codec.encode_option(value)
+            return
+        data = codec.encode_option(value)
+        if value.sack_delay is not None:
+            value = dataclasses.replace(value, delayed_sack=True)
+        assert codec.decode_option(PeerAddressParameters, data) == value
+    else:
+        assert codec.decode_option(type(value), codec.encode_option(value, 0)) == value
+
+
+@pytest.mark.parametrize("kind", [spec.kind for spec in LINUX.options])
+@given(data=st.binary(min_size=100, max_size=300))
+def test_any_bytes_are_an_option_or_a_decode_error(kind: type[Option], data: bytes) -> None:
+    for prefix in (data, native("i", 3) + storage(sin("10.0.0.1", 1)) + data):
+        with contextlib.suppress(DecodeError):
+            assert isinstance(codec.decode_option(kind, prefix), kind)
+
+
+@given(st.floats(min_value=0, max_value=4294967, exclude_min=True))
+def test_a_positive_duration_is_never_nothing(duration: float) -> None:
+    data = codec.encode_option(RtoInfo(initial=duration))
+    (milliseconds,) = struct.unpack_from("=I", data, 4)
+    assert milliseconds >= 1
+    assert abs(milliseconds - duration * 1000) <= 1

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sctpio import options
+from sctpio._rules import Rule
+from sctpio.address import Address
+from sctpio.options import (
+    Adaptation,
+    AssocInfo,
+    AutoClose,
+    DefaultSendParameters,
+    DelayedSack,
+    InitMsg,
+    MaxSegment,
+    NoDelay,
+    Option,
+    PathState,
+    PeerAddressInfo,
+    PeerAddressParameters,
+    ProtocolState,
+    ReceiveBuffer,
+    RtoInfo,
+    SendBuffer,
+    Status,
+    read_only_fields,
+)
+
+ADDRESS = Address("10.0.0.1", 5000)
+
+ACCEPTED: list[tuple[type[Any], dict[str, Any]]] = [
+    (InitMsg, {}),
+    (InitMsg, {"outbound_streams": 1, "inbound_streams": 65535, "max_attempts": 1}),
+    (InitMsg, {"max_init_timeout": 65.535}),
+    (InitMsg, {"max_init_timeout": 0.0001}),
+    (NoDelay, {"enabled": False}),
+    (RtoInfo, {"initial": 1, "maximum": 4294967.295, "minimum": 0.001}),
+    (AssocInfo, {"max_retransmissions": 65535, "cookie_life": 60.0, "peer_rwnd": 0}),
+    (PeerAddressParameters, {"address": ADDRESS}),
+    (PeerAddressParameters, {"heartbeat_interval": 0}),
+    (PeerAddressParameters, {"path_mtu": 1200, "path_mtu_discovery": False}),
+    (PeerAddressParameters, {"sack_delay": 0.5, "ipv6_flow_label": 0xFFFFF, "dscp": 63}),
+    (DelayedSack, {"delay": 0, "frequency": 1}),
+    (DelayedSack, {"delay": 0.5}),
+    (DelayedSack, {"frequency": 2}),
+    (MaxSegment, {"size": 0}),
+    (AutoClose, {"delay": 0}),
+    (AutoClose, {"delay": 4294967295}),
+    (Adaptation, {"indication": 4294967295}),
+    (DefaultSendParameters, {"stream": 65535, "ppid": 0, "context": 1, "lifetime": 0}),
+    (SendBuffer, {"size": 2147483647}),
+    (ReceiveBuffer, {"size": 1}),
+]
+
+REFUSED: list[tuple[type[Any], str, Any, str]] = [
+    (InitMsg, "outbound_streams", 0, "an int from 1 to 65535"),
+    (InitMsg, "outbound_streams", True, "an int from 1 to 65535"),
+    (InitMsg, "inbound_streams", 65536, "an int from 1 to 65535"),
+    (InitMsg, "max_attempts", 1.0, "an int from 1 to 65535"),
+    (InitMsg, "max_init_timeout", 65.536, "seconds from 0.001 to 65.535"),
+    (InitMsg, "max_init_timeout", 0, "seconds from 0.001 to 65.535"),
+    (NoDelay, "enabled", 1, "True or False"),
+    (RtoInfo, "initial", math.nan, "seconds from 0.001 to 4294967.295"),
+    (RtoInfo, "initial", math.inf, "seconds from 0.001 to 4294967.295"),
+    (RtoInfo, "maximum", -1.0, "seconds from 0.001 to 4294967.295"),
+    (RtoInfo, "minimum", True, "seconds from 0.001 to 4294967.295"),
+    (RtoInfo, "minimum", "1", "seconds from 0.001 to 4294967.295"),
+    (RtoInfo, "minimum", 4294967.2955, "seconds from 0.001 to 4294967.295"),
+    (AssocInfo, "max_retransmissions", 0, "an int from 1 to 65535"),
+    (AssocInfo, "cookie_life", 0.0, "seconds from 0.001 to 4294967.295"),
+    (AssocInfo, "local_rwnd", -1, "an int from 0 to 4294967295"),
+    (PeerAddressParameters, "address", "10.0.0.1:5000", "an Address of one host"),
+    (PeerAddressParameters, "address", Address("10.0.0.1/10.0.0.2", 1), "an Address of one host"),
+    (PeerAddressParameters, "address", Address((), 1), "an Address of one host"),
+    (PeerAddressParameters, "heartbeat", 1, "True or False"),
+    (PeerAddressParameters, "heartbeat_interval", -0.1, "seconds from 0 to 4294967.295"),
+    (PeerAddressParameters, "heartbeat_interval", False, "seconds from 0 to 4294967.295"),
+    (PeerAddressParameters, "path_max_retransmissions", 0, "an int from 1 to 65535"),
+    (PeerAddressParameters, "path_mtu", 0, "an int from 1 to 4294967295"),
+    (PeerAddressParameters, "sack_delay", 0.501, "seconds from 0.001 to 0.5"),
+    (PeerAddressParameters, "sack_delay", 0, "seconds from 0.001 to 0.5"),
+    (PeerAddressParameters, "ipv6_flow_label", 0x100000, "an int from 0 to 1048575"),
+    (PeerAddressParameters, "dscp", 64, "an int from 0 to 63"),
+    (PeerAddressParameters, "demand_heartbeat", 0, "True or False"),
+    (DelayedSack, "delay", 0.6, "seconds from 0 to 0.5"),
+    (DelayedSack, "frequency", 0, "an int from 1 to 4294967295"),
+    (MaxSegment, "size", 65536, "an int from 0 to 65535"),
+    (AutoClose, "delay", 4294967296, "seconds from 0 to 4294967295"),
+    (Adaptation, "indication", -1, "an int from 0 to 4294967295"),
+    (DefaultSendParameters, "stream", 65536, "an int from 0 to 65535"),
+    (DefaultSendParameters, "ppid", 4294967296, "an int from 0 to 4294967295"),
+    (DefaultSendParameters, "unordered", 0, "True or False"),
+    (DefaultSendParameters, "lifetime", -1, "seconds from 0 to 4294967.295"),
+    (SendBuffer, "size", 0, "an int from 1 to 2147483647"),
+    (ReceiveBuffer, "size", 2147483648, "an int from 1 to 2147483647"),
+]
+
+
+@pytest.mark.parametrize(("kind", "values"), ACCEPTED)
+def test_accepted(kind: type[Any], values: dict[str, Any]) -> None:
+    option = kind(**values)
+    for name, value in values.items():
+        assert getattr(option, name) == value
+
+
+@pytest.mark.parametrize(("kind", "name", "value", "accepted"), REFUSED)
+def test_refused(kind: type[Any], name: str, value: Any, accepted: str) -> None:
+    with pytest.raises(ValueError, match="accepted") as caught:
+        kind(**{name: value})
+    assert str(caught.value) == f"{kind.__name__}: {name}={value!r}; accepted: {accepted}"
+
+
+def test_a_path_mtu_needs_discovery_to_be_off() -> None:
+    with pytest.raises(ValueError, match="path_mtu=1200 takes effect only with path_mtu_discovery=Fa"):
+        PeerAddressParameters(path_mtu=1200)
+
+
+@pytest.mark.parametrize("frequency", [None, 2])
+def test_a_sack_delay_of_zero_is_a_frequency_of_one(frequency: int | None) -> None:
+    with pytest.raises(ValueError, match=r"DelayedSack: delay=0.0; accepted: .*frequency=1"):
+        DelayedSack(delay=0.0, frequency=frequency)
+
+
+@given(st.floats())
+def test_a_duration_is_positive_and_bounded(value: float) -> None:
+    valid = 0 < value <= 4294967.295
+    try:
+        RtoInfo(initial=value)
+    except ValueError:
+        assert not valid
+    else:
+        assert valid
+
+
+def concrete() -> list[type[Option]]:
+    found = [vars(options)[name] for name in options.__all__]
+    return [
+        kind for kind in found if isinstance(kind, type) and issubclass(kind, Option) and kind is not Option
+    ]
+
+
+@pytest.mark.parametrize("kind", concrete())
+def test_every_option_is_a_frozen_value(kind: type[Option]) -> None:
+    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert "__dict__" not in dir(kind)
+    assert dataclasses.fields(kind)
+
+
+REPORTS = {"Status", "PeerAddressInfo", "AssociationStatistics"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in concrete() if kind.__name__ not in REPORTS])
+def test_every_field_that_can_be_set_can_be_left(kind: type[Any]) -> None:
+    names = [field.name for field in dataclasses.fields(kind)]
+    option = kind(**dict.fromkeys(names))
+    assert all(getattr(option, name) is None for name in names)
+    assert [f.default for f in dataclasses.fields(kind)] == [True if kind is NoDelay else None for _ in names]
+    hints = get_type_hints(kind, include_extras=True)
+    for name in names:
+        assert any(isinstance(mark, Rule) for mark in hints[name].__metadata__), name
+
+
+def test_read_only_fields() -> None:
+    assert read_only_fields(AssocInfo) == {"peer_destinations", "peer_rwnd", "local_rwnd"}
+    assert read_only_fields(RtoInfo) == frozenset()
+
+
+def test_states() -> None:
+    assert PathState(0xFFFF) is PathState.UNKNOWN
+    assert PathState(2) is PathState.ACTIVE
+    assert ProtocolState(4) is ProtocolState.ESTABLISHED
+    assert ProtocolState(9).name == "UNKNOWN_9"
+
+
+def test_order_of_the_fields_of_a_report() -> None:
+    path = PeerAddressInfo(ADDRESS, PathState.ACTIVE, 4380, 0.001, 3.0, 1500)
+    status = Status(ProtocolState.ESTABLISHED, 106496, 1, 2, 3, 4, 1452, path, 5)
+    assert (path.cwnd, path.srtt, path.rto, path.mtu) == (4380, 0.001, 3.0, 1500)
+    assert (status.rwnd, status.unacknowledged, status.pending) == (106496, 1, 2)
+    assert (status.inbound_streams, status.outbound_streams) == (3, 4)
+    assert (status.fragmentation_point, status.association_id) == (1452, 5)
+
+
+def test_the_base_of_rules_decides_nothing() -> None:
+    with pytest.raises(NotImplementedError):
+        Rule().accepts(1)

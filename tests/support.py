@@ -1,0 +1,86 @@
+"""What the tests of the public API share: a connected pair, waiting for a condition, counting descriptors."""
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sctpio import Address, Conn, Listener, connect, listen
+
+# Emulated kernels are slower by this much.
+PATIENCE = float(os.environ.get("SCTPIO_TEST_PATIENCE", "1"))
+
+
+class Pair(NamedTuple):
+    """Both ends of one association."""
+
+    client: Conn
+    server: Conn
+    listener: Listener
+
+
+@asynccontextmanager
+async def connected(
+    local: str = "127.0.0.1:0",
+    *,
+    listen_with: dict[str, Any] | None = None,
+    connect_with: dict[str, Any] | None = None,
+) -> AsyncIterator[Pair]:
+    """Connect a client with an ephemeral listener; whatever is left open at the end is aborted."""
+    async with listen(local, **(listen_with or {})) as listener:
+        client = await connect(listener.local_addresses, **(connect_with or {}))
+        try:
+            server = await listener.accept()
+            try:
+                yield Pair(client, server, listener)
+            finally:
+                await server.abort()
+        finally:
+            await client.abort()
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+    """Wait for a condition; TimeoutError when it does not come true."""
+    async with asyncio.timeout(seconds * PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def settled(value: Callable[[], object], *, quiet: float = 0.3) -> None:
+    """Wait until a value has stayed the same for a while: only time can show that nothing goes on."""
+    async with asyncio.timeout(30 * PATIENCE):
+        last = None
+        while (now := value()) != last:
+            last = now
+            await asyncio.sleep(quiet * PATIENCE)
+
+
+def descriptors() -> list[str]:
+    """Name the open descriptors of this process."""
+    names = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            names.append(f"{entry.name} -> {entry.readlink()}")
+        except FileNotFoundError:
+            continue
+    return sorted(names)
+
+
+def descriptor_count() -> int:
+    """Count the open descriptors of this process, garbage aside."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+def associations() -> list[str]:
+    """List the kernel's associations."""
+    return Path("/proc/net/sctp/assocs").read_text().splitlines()[1:]
+
+
+def path_of(conn: Conn) -> Address:
+    """Give the peer's first address as a path."""
+    peer = conn.peer_addresses
+    return Address(peer.hosts[:1], peer.port)
