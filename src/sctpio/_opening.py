@@ -129,7 +129,8 @@ def open_events(
     Without types that is every event except SenderDry, which comes each time that all is acknowledged; an
     event that the stack does not know is then left out.
     """
-    wanted = check_types(types) or tuple(kind for kind in raw.codec.event_numbers if kind is not SenderDry)
+    every = (*(kind for kind in raw.codec.event_numbers if kind is not SenderDry), UnknownEvent)
+    wanted = check_types(types) or every
     for kind in subscribable(raw, wanted):
         try:
             subscribe(kind)
@@ -141,4 +142,4 @@ def open_events(
         for kind in subscribable(raw, stream.types):
             unsubscribe(kind)
 
-    return EventStream(hub, (*wanted, UnknownEvent), owner=owner, wait=wait, closed=closed)
+    return EventStream(hub, wanted, owner=owner, wait=wait, closed=closed)

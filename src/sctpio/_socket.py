@@ -84,6 +84,7 @@ class Socket:
         self._closing = False
         self._failure = 0
         self._stalls = 0
+        self._stall: asyncio.TimerHandle | None = None
         self._flushing = 0
         self._watch: EndWatch | None = None
         self._notification = bytearray()
@@ -346,7 +347,7 @@ class Socket:
         first = False
         try:
             while True:
-                if not self._stalls:
+                if self._stall is None:
                     self._set_writing(True)
                 await association.senders.wait(first=first)
                 association.check_alive()
@@ -368,10 +369,12 @@ class Socket:
         self._set_writing(False)
         pause = min(STALL_PAUSE * 2**self._stalls, MOST_STALL_PAUSE)
         self._stalls = min(self._stalls + 1, 10)
-        self.loop.call_later(pause, _after_stall, weakref.ref(self))
+        if self._stall is None:
+            self._stall = self.loop.call_later(pause, _after_stall, weakref.ref(self))
 
     def after_stall(self) -> None:
         """Watch for room again."""
+        self._stall = None
         if self.raw.fileno() >= 0 and len(self.association.senders):
             self._set_writing(True)
 
@@ -390,8 +393,8 @@ class Socket:
         if code != errno.EPIPE:
             self._latch(code)
         self._read(to_the_end=True)
-        if association.end is None and not association.inbound_over and not self._alive():
-            association.finish(ended_by(code, None))
+        if not association.over and not self._alive():
+            association.finish(ended_by(code, association.lost))
             self._release()
         if association.end is None and not association.inbound_over:
             return error

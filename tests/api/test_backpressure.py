@@ -243,6 +243,32 @@ async def test_a_message_larger_than_the_receive_buffer_is_reassembled() -> None
         assert (await pair.server.receive()).data == b"next"
 
 
+async def test_a_socket_that_says_writable_and_takes_nothing_does_not_make_the_loop_spin(pair: Pair) -> None:
+    # As under memory pressure in the kernel: EPOLLOUT is there, and sendmsg gives EAGAIN.
+    sock = pair.client._socket
+    attempts = 0
+    ready = False
+
+    def attempt() -> bool:
+        nonlocal attempts
+        attempts += 1
+        return ready
+
+    sender = asyncio.create_task(sock.send(attempt, 1))
+    await until(lambda: attempts >= 3)
+    await asyncio.sleep(0.5)
+    assert attempts < 60
+    assert sock.wakeups < 60
+    # Cancelled in a stall, the next sender must still be woken.
+    sender.cancel()
+    await asyncio.gather(sender, return_exceptions=True)
+    again = asyncio.create_task(sock.send(attempt, 1))
+    await asyncio.sleep(0)
+    ready = True
+    async with asyncio.timeout(10):
+        await again
+
+
 async def test_a_send_that_waits_ends_with_the_association() -> None:
     async with listen("127.0.0.1:0") as listener:
         for end in ("abort", "close here"):

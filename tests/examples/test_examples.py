@@ -1,0 +1,114 @@
+"""The examples do what they say, as a user would run them."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import PATIENCE
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+def command(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-u", "-W", "error", "-X", "dev", str(EXAMPLES / name), *arguments]
+
+
+def run(name: str, *arguments: str) -> str:
+    done = subprocess.run(
+        command(name, *arguments),
+        capture_output=True,
+        text=True,
+        timeout=50 * PATIENCE,
+        check=False,
+    )
+    # Debug mode reports slow callbacks; nothing else may be said there.
+    complaints = [line for line in done.stderr.splitlines() if not line.startswith("Executing ")]
+    assert (done.returncode, complaints) == (0, []), done.stdout + done.stderr
+    return done.stdout
+
+
+def test_hello() -> None:
+    assert sorted(run("hello.py").splitlines()) == [
+        "client: hello, world",
+        "server: the client has shut down",
+    ]
+
+
+def test_streams() -> None:
+    assert sorted(run("streams.py").splitlines()) == [
+        "stream 1: 1 2 3",
+        "stream 2: a b c",
+        "the other streams: [(0, b'!')]",
+        "there is no stream 4: the association has 4 streams from 0",
+    ]
+
+
+def test_events() -> None:
+    lines = run("events.py").splitlines()
+    assert lines[0] == "up: 10 streams out, 10 in"
+    assert "all that was sent is acknowledged" in lines
+    assert lines[-2:] == [
+        "lost: USER_INITIATED_ABORT, cause b''",
+        "receive: [Errno 104] the association was aborted (USER_INITIATED_ABORT)",
+    ]
+
+
+def test_multihomed() -> None:
+    lines = run("multihomed.py").splitlines()
+    assert lines[:2] == [
+        "server: listening on 127.0.0.1 and 127.0.0.2",
+        "server: the peer is at 127.0.0.3 and 127.0.0.4",
+    ]
+    assert [line.partition(": MTU")[0] for line in lines[2:4]] == [
+        "client: path to 127.0.0.1",
+        "client: path to 127.0.0.2",
+    ]
+    assert lines[4] == "server: by the second path"
+
+
+@pytest.mark.parametrize("name", ["server.py", "client.py"])
+def test_readme_has_the_example_literally(name: str) -> None:
+    assert f"```python\n{(EXAMPLES / name).read_text()}```\n" in (ROOT / "README.md").read_text()
+
+
+def test_server_of_the_readme_has_fifteen_lines() -> None:
+    lines = (EXAMPLES / "server.py").read_text().splitlines()
+    assert sum(bool(line) for line in lines) == 15
+
+
+def test_server_and_client_of_the_readme() -> None:
+    with subprocess.Popen(command("server.py"), stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "listening on 127.0.0.1:5000\n"
+            assert run("client.py") == "stream 3, PPID 60: b'hello'\n"
+            for expected in ("AssociationState.COMM_UP", "ShutdownEvent", "AssociationState.SHUTDOWN_COMP"):
+                assert expected in server.stdout.readline()
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(20 * PATIENCE)
+
+
+def test_echo() -> None:
+    with subprocess.Popen(
+        command("echo_server.py", "127.0.0.1:0", "--once"), stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[-1]
+            said = run("echo_client.py", address, "--messages", "60", "--streams", "2")
+            heard = server.stdout.read()
+            assert server.wait(20 * PATIENCE) == 0
+        finally:
+            server.kill()
+    for sid, ppid in ((0, 60), (1, 46)):
+        assert f"stream {sid}: PPID {ppid}, 30 messages, every other one unordered: all came back" in said
+    assert "shut down gracefully after 60 messages of 1 to 262144 bytes" in said
+    assert len(re.findall(r"p50 [\d.]+ ms, p90 [\d.]+ ms, p99 [\d.]+ ms", said)) == 2
+    assert "has shut down after 60 messages" in heard
+    assert said.count("SHUTDOWN_COMP") == heard.count("SHUTDOWN_COMP") == 1
+    assert said.count("COMM_UP") == heard.count("COMM_UP") == 1

@@ -1,0 +1,59 @@
+"""Tests of the real kernel need root, the kernel's SCTP and some tools; each leaves nothing behind."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from kernel.capture import Dissector
+from kernel.lab import DeadEnd, Lab, dead_end
+from support import descriptor_count
+
+import sctpio
+
+TOOLS = {"ip": "iproute2", "tc": "iproute2", "tcpdump": "tcpdump", "tshark": "tshark"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _needed() -> None:
+    missing = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
+    if os.geteuid() or missing or "kernel" not in sctpio.available_stacks():
+        lacks = f"; not installed: {', '.join(missing)}" if missing else ""
+        pytest.fail(f"tests/kernel needs root and a kernel with SCTP: run it by tests/guest/run{lacks}")
+
+
+@pytest.fixture(autouse=True)
+def _no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
+    # The loop's own descriptors come and go with it, hence it is made first.
+    if "_asyncio_loop_factory" in request.fixturenames:
+        request.getfixturevalue("_function_scoped_runner")
+    before = descriptor_count()
+    yield
+    after = descriptor_count()
+    assert after <= before, f"{after - before} descriptors leaked"
+
+
+@pytest.fixture(scope="session")
+def dissector(_needed: None) -> Iterator[Dissector]:
+    """Give the tshark of the session."""
+    tshark = Dissector()
+    yield tshark
+    tshark.close()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """Give a namespace behind two links."""
+    made = Lab(2)
+    try:
+        made.build()
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def nowhere() -> Iterator[DeadEnd]:
+    """Give an address that swallows packets."""
+    with dead_end() as made:
+        yield made

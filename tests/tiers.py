@@ -1,0 +1,154 @@
+"""Run tiers of tests one after another and sum up: `tiers.py TIER... [-- PYTEST-ARGUMENTS]`.
+
+A tier fails when a test failed or was skipped, when it did not run, or when it collected nothing.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "build" / "tiers"
+GUEST = str(ROOT / "tests" / "guest" / "run")
+
+KERNEL_TESTS = ("tests/api", "tests/kernel", "tests/examples")
+NOTHING_COLLECTED = 5
+
+# Leaves the kernel's release where this process finds it, and becomes pytest.
+START = 'uname -r >"$1" && shift && exec "$@"'
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Which tests, on which kernel; `guest` None is this host as it is."""
+
+    stack: str
+    paths: tuple[str, ...]
+    guest: str | None = None
+    seconds: int = 1800
+    patience: int = 1
+
+
+@dataclass
+class Result:
+    """What a tier came to."""
+
+    name: str
+    stack: str
+    kernel: str = "?"
+    passed: int = 0
+    failed: int = 0
+    skipped: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    problem: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether there is nothing to complain about."""
+        return not (self.failed or self.skipped or self.problem)
+
+
+def everyday_kernel() -> str:
+    """Choose the kernel of the kernel tier: this host's own where that can be."""
+    own = os.geteuid() == 0 and subprocess.run([GUEST, "--has-sctp"], check=False).returncode == 0
+    return "host" if own else "uml"
+
+
+def tiers() -> dict[str, Tier]:
+    """List the tiers."""
+    return {
+        "pure": Tier("none", ("tests/pure",)),
+        "kernel": Tier("kernel", KERNEL_TESTS, everyday_kernel()),
+        "kernel-6.12": Tier("kernel", KERNEL_TESTS, "6.12", seconds=3600, patience=10),
+    }
+
+
+def run(name: str, tier: Tier, arguments: Sequence[str]) -> Result:
+    """Run a tier; its output goes where ours goes, as it comes."""
+    where = "this host" if tier.guest in (None, "host") else f"a guest ({tier.guest})"
+    print(f"== tier {name}: {' '.join(tier.paths)} on {where}", flush=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    release, report = RESULTS / f"{name}.kernel", RESULTS / f"{name}.xml"
+    release.unlink(missing_ok=True)
+    report.unlink(missing_ok=True)
+    command = ["sh", "-c", START, "sh", str(release), sys.executable, "-m", "pytest", f"--junitxml={report}"]
+    environment = dict(os.environ, PYTHONUNBUFFERED="1")
+    if tier.patience > 1:
+        command += ["-o", f"timeout={60 * tier.patience}"]
+        environment["SCTPIO_TEST_PATIENCE"] = str(tier.patience)
+    if tier.guest is not None:
+        command = [GUEST, "--kernel", tier.guest, "--timeout", str(tier.seconds), *command]
+    began = time.monotonic()
+    status = subprocess.run(
+        [*command, *tier.paths, *arguments], cwd=ROOT, env=environment, check=False
+    ).returncode
+    result = Result(name, tier.stack, seconds=time.monotonic() - began)
+    if release.exists():
+        result.kernel = release.read_text().strip()
+    if report.exists():
+        count(result, report)
+    if not result.passed and not result.failed and not result.skipped:
+        result.problem = (
+            "no test was run" if status == NOTHING_COLLECTED else f"it did not run (status {status})"
+        )
+    elif status and not result.failed:
+        result.problem = f"it ended with status {status}"
+    return result
+
+
+def count(result: Result, report: Path) -> None:
+    """Read the counts from pytest's report."""
+    try:
+        cases = ET.parse(report).getroot().iter("testcase")
+    except ET.ParseError:
+        result.problem = "its report is cut short"
+        return
+    for case in cases:
+        if case.find("failure") is not None or case.find("error") is not None:
+            result.failed += 1
+        elif (skip := case.find("skipped")) is not None:
+            result.skipped.append(f"{case.get('classname')}::{case.get('name')}: {skip.get('message')}")
+        else:
+            result.passed += 1
+
+
+def summarise(results: Sequence[Result]) -> None:
+    """Print the table, and what was wrong."""
+    print(f"\n{'tier':<12} {'stack':<7} {'kernel':<26} passed failed skipped  seconds")
+    for result in results:
+        numbers = f"{result.passed:>6} {result.failed:>6} {len(result.skipped):>7} {result.seconds:>8.1f}"
+        print(f"{result.name:<12} {result.stack:<7} {result.kernel:<26} {numbers}  {result.problem}".rstrip())
+    for result in results:
+        for line in result.skipped:
+            print(f"skipped in {result.name}: {line}")
+    bad = [result.name for result in results if not result.good]
+    print(f"tests: FAILED in {', '.join(bad)}" if bad else "tests: all passed", flush=True)
+
+
+def main() -> int:
+    """Run what the command line names."""
+    known = tiers()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tier", nargs="+", choices=known)
+    words = sys.argv[1:]
+    split = words.index("--") if "--" in words else len(words)
+    names: list[str] = parser.parse_args(words[:split]).tier
+    arguments = words[split + 1 :]
+    results = [run(name, known[name], arguments) for name in names]
+    if arguments and any(result.passed or result.failed for result in results):
+        # A selection may leave a tier without tests.
+        for result in results:
+            if result.problem == "no test was run":
+                result.problem, result.kernel = "", "nothing selected"
+    summarise(results)
+    return 0 if all(result.good for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
