@@ -75,7 +75,8 @@ int sctpio_peeloff(int fd, int32_t association_id)
     struct uapi_peeloff argument = {association_id, -1, SOCK_NONBLOCK | SOCK_CLOEXEC};
     socklen_t length = sizeof argument;
 
-    if (getsockopt(fd, UAPI_SOL_SCTP, UAPI_SOCKOPT_PEELOFF_FLAGS, &argument, &length) == 0)
+    /* This getsockopt gives the new descriptor as its result too, not 0. */
+    if (getsockopt(fd, UAPI_SOL_SCTP, UAPI_SOCKOPT_PEELOFF_FLAGS, &argument, &length) >= 0)
         return argument.sd;
     if (errno != ENOPROTOOPT)
         return -errno;
