@@ -3,10 +3,12 @@
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pytest
 
 from sctpio import Address, Conn, Listener, connect, listen
 
@@ -73,6 +75,17 @@ def descriptor_count() -> int:
     """Count the open descriptors of this process, garbage aside."""
     gc.collect()
     return len(os.listdir("/proc/self/fd"))
+
+
+def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Body of a fixture that lets a test leave no descriptor open."""
+    # The loop's own descriptors come and go with it, hence it is made first.
+    if "_asyncio_loop_factory" in request.fixturenames:
+        request.getfixturevalue("_function_scoped_runner")
+    before = descriptor_count()
+    yield
+    after = descriptor_count()
+    assert after <= before, f"{after - before} descriptors leaked"
 
 
 def associations() -> list[str]:

@@ -172,7 +172,7 @@ class Socket:
                 flags & UNORDERED != 0,
                 context,
                 identifier,
-                self.raw.source(raw[:length]) if length else None,
+                self.raw.source(raw[:length], identifier) if length else None,
                 msg_flags & MSG_EOR != 0,
             )
         )

@@ -4,7 +4,6 @@ import asyncio
 import random
 
 import pytest
-from support import Pair, connected, settled, until
 
 from sctpio import (
     AssociationAbortedError,
@@ -18,6 +17,7 @@ from sctpio import (
     listen,
 )
 from sctpio.stacks.kernel import LEAST_ARENA
+from support import Pair, connected, settled, until
 
 KIB = 1024
 

@@ -6,7 +6,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from support import Pair, associations, connected, descriptor_count, until
 
 from sctpio import (
     AssociationAbortedError,
@@ -20,6 +19,7 @@ from sctpio import (
     connect,
     listen,
 )
+from support import Pair, associations, connected, descriptor_count, until
 
 
 async def cancel_at(coroutine: Coroutine[Any, Any, Any], turns: int) -> Any:

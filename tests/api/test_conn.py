@@ -5,7 +5,6 @@ import os
 import random
 
 import pytest
-from support import Pair, connected, path_of, until
 
 from sctpio import (
     Address,
@@ -26,6 +25,7 @@ from sctpio import (
     connect,
     listen,
 )
+from support import Pair, connected, path_of, until
 
 
 @pytest.mark.parametrize("size", [1, 2, 1500, 65_483, 65_484, 65_485, 150_000, 200_000])

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from support import Pair, associations, connected, until
 
 from sctpio import (
     AssociationAbortedError,
@@ -25,6 +24,7 @@ from sctpio import (
     connect,
     listen,
 )
+from support import Pair, associations, connected, until
 
 
 def calls(conn: Conn) -> list[Callable[[], Coroutine[Any, Any, Any]]]:

@@ -5,7 +5,6 @@ import gc
 from typing import Any
 
 import pytest
-from support import Pair, connected, until
 
 from sctpio import (
     Adaptation,
@@ -24,6 +23,7 @@ from sctpio import (
     listen,
 )
 from sctpio.stacks import kernel
+from support import Pair, connected, until
 
 
 async def collect(events: EventStream[Any]) -> list[Any]:

@@ -8,9 +8,9 @@ import weakref
 
 import pytest
 import uvloop
-from support import Pair, associations, descriptor_count, until
 
 from sctpio import AssociationAbortedError, Conn, EndOfAssociation, Listener, RtoInfo, connect, listen
+from support import Pair, associations, descriptor_count, until
 
 # No ephemeral port: a client that is given its target's number would connect to itself.
 NOBODY = "127.0.0.1:1"

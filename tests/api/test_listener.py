@@ -8,7 +8,6 @@ import resource
 from typing import Any
 
 import pytest
-from support import associations, descriptor_count, until
 
 from sctpio import (
     Address,
@@ -27,6 +26,7 @@ from sctpio import (
     connect,
     listen,
 )
+from support import associations, descriptor_count, until
 
 
 async def echo(conn: Conn) -> None:

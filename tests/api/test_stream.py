@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from support import Pair, connected, until
 
 from sctpio import InitMsg, StreamOutOfRangeError
+from support import Pair, connected, until
 
 
 async def test_a_stream_sends_with_its_number_and_ppid(pair: Pair) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]

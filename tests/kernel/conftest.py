@@ -5,11 +5,11 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from kernel.capture import Dissector
-from kernel.lab import DeadEnd, Lab, dead_end
-from support import descriptor_count
 
 import sctpio
+from kernel.capture import Dissector
+from kernel.lab import DeadEnd, Lab, dead_end
+from support import no_leak
 
 TOOLS = {"ip": "iproute2", "tc": "iproute2", "tcpdump": "tcpdump", "tshark": "tshark"}
 
@@ -24,13 +24,7 @@ def _needed() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
-    # The loop's own descriptors come and go with it, hence it is made first.
-    if "_asyncio_loop_factory" in request.fixturenames:
-        request.getfixturevalue("_function_scoped_runner")
-    before = descriptor_count()
-    yield
-    after = descriptor_count()
-    assert after <= before, f"{after - before} descriptors leaked"
+    yield from no_leak(request)
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from support import Pair
-
 from sctpio import AssocInfo, Listener, Option, PeerAddressParameters, RtoInfo, connect, listen
+from support import Pair
 
 T = TypeVar("T")
 

@@ -7,10 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
 import pytest
+
 from kernel.capture import Abort, Chunk, ChunkType, Data, Dissector, ForwardTsn, Init, Sack, Wire
 from kernel.lab import DeadEnd, Lab, joined, run
-from support import Pair, associations, connected, until
-
 from sctpio import (
     AssociationStatistics,
     Conn,
@@ -27,6 +26,7 @@ from sctpio import (
     connect,
     listen,
 )
+from support import Pair, associations, connected, until
 
 SHUTDOWN, SHUTDOWN_ACK = ChunkType.SHUTDOWN, ChunkType.SHUTDOWN_ACK
 SHUTDOWN_COMPLETE, ABORT = ChunkType.SHUTDOWN_COMPLETE, ChunkType.ABORT
@@ -543,7 +543,8 @@ async def test_a_cancelled_close_aborts(dissector: Dissector) -> None:
                     await asyncio.sleep(0)
                 await pair.client.send(bytes(100_000))
             closing = asyncio.create_task(pair.client.close())
-            await until(lambda: pair.client._socket._closing)
+            await asyncio.sleep(0)
+            assert not closing.done()
             closing.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await closing

@@ -41,6 +41,12 @@ SCTP_EVENT = 127
 CLOCK_MONOTONIC_COARSE = 6
 EVENT_SUBSCRIPTION = struct.Struct("=iHBx")
 
+SOCKADDR_IN6 = 28
+SCOPE_ID = 24
+
+# Link-local sources that a socket remembers with their scope.
+MOST_SCOPED = 64
+
 ADDRESS_SPACE = (1024, 8 * 1024, 128 * 1024)
 
 
@@ -120,10 +126,11 @@ class KernelEndWatch:
 class KernelSocket:
     """A kernel socket: see `StackSocket` for what each method promises."""
 
-    __slots__ = ("_fd", "_legacy", "_v6", "codec")
+    __slots__ = ("_fd", "_legacy", "_scoped", "_v6", "codec")
 
     def __init__(self, fd: int, *, v6: bool) -> None:
         self._fd = fd
+        self._scoped: dict[bytes, Address] = {}
         self._v6 = v6
         self._legacy = False
         self.codec = codec
@@ -281,9 +288,34 @@ class KernelSocket:
         raw = self._query(socket.SOL_SOCKET, socket.SO_ERROR, bytes(4), "SO_ERROR")
         return int.from_bytes(raw, sys.byteorder, signed=True)
 
-    def source(self, raw: bytes) -> Address:
-        """Decode a record's source."""
-        return _source(raw)
+    def source(self, raw: bytes, association_id: int) -> Address:
+        """Decode a record's source.
+
+        The scope id of an IPv6 source is garbage on Linux 6.1 (and changes with each message): it is taken
+        from the peer's addresses, and left out where those do not have the source.
+        """
+        if len(raw) != SOCKADDR_IN6:
+            return _source(raw)
+        raw = raw[:SCOPE_ID] + bytes(SOCKADDR_IN6 - SCOPE_ID)
+        found = _source(raw)
+        host = found.hosts[0]
+        if host.version == 4 or not host.is_link_local:
+            return found
+        known = self._scoped.get(raw)
+        if known is None:
+            known = self._with_scope(found, association_id)
+            if len(self._scoped) >= MOST_SCOPED:
+                self._scoped.clear()
+            self._scoped[raw] = known
+        return known
+
+    def _with_scope(self, source: Address, association_id: int) -> Address:
+        try:
+            peer = self.peer_addresses(association_id)
+        except OSError:
+            return source
+        same = (host for host in peer.hosts if host.packed == source.hosts[0].packed)
+        return Address(next(same, source.hosts[0]), source.port)
 
     def pack_path(self, path: Address) -> bytes:
         """Encode the one address of a path, as a message's destination."""
