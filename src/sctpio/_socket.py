@@ -237,6 +237,11 @@ class Socket:
         if association.over:
             return
         if not self._alive():
+            # The event that says so may have come since the socket was read.
+            while self._read_batch() == MORE:
+                pass
+            if association.lost is not None:
+                association.finish(ended_by(self._failure or self.raw.error(), association.lost))
             association.finish(EndOfAssociation("the association was shut down"))
         elif self._watch is None:
             self._set_reading(False)

@@ -1,0 +1,44 @@
+# Everything needs only Debian's make, gcc and Python 3.11 or newer; .ci/venv fetches or names what is missing.
+# PYTHON=python3.12 chooses the interpreter of a new .venv, ARGS="-k cancel" goes to pytest.
+SHELL := /bin/bash
+PY := .venv/bin/python
+ARGS ?=
+
+.NOTPARALLEL:
+.PHONY: help demo test test-kernels lint docs bench dist clean
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: .venv/.base ## an echo server and client over real SCTP, on this host's kernel or in a guest
+	@$(PY) examples/demo.py
+
+test: .venv/.test ## the pure tier on this host, the kernel tier where SCTP is; a summary at the end
+	@$(PY) tests/tiers.py pure kernel -- $(ARGS)
+
+test-kernels: .venv/.test ## the kernel tier on Linux 6.12 under QEMU: slow
+	@$(PY) tests/tiers.py kernel-6.12 -- $(ARGS)
+
+lint: .venv/.test .venv/.lint ## format, style, types and layers
+	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && .venv/bin/lint-imports
+
+docs: .venv/.docs ## the manual, in docs/_build/html
+	@$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"
+
+bench: .venv/.test ## messages a second, beside the standard library's blocking socket
+	@$(PY) benchmarks/echo.py
+
+dist: .venv/.dist ## sdist and wheel in dist/, tried in a fresh virtual environment
+	@.ci/dist
+
+clean: ## remove what was built, but not .venv and .guest
+	rm -rf build dist docs/_build src/*.egg-info src/sctpio/stacks/_kernel.c .mypy_cache .ruff_cache .pytest_cache
+
+.venv/.base: pyproject.toml setup.py .ci/venv $(wildcard csrc/*)
+	@.ci/venv "$(PYTHON)"
+	@touch $@
+
+# A dependency group of pyproject.toml each.
+.venv/.%: .venv/.base
+	@echo "venv: installing the group $*"
+	@$(PY) -m pip install -q --group $* && touch $@

@@ -1,0 +1,24 @@
+import asyncio
+
+from sctpio import AssociationChange, Conn, listen
+
+
+async def print_events(conn: Conn) -> None:
+    async for event in conn.events():
+        print(event)
+
+
+async def echo(conn: Conn) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(print_events(conn))
+        async for message in conn:
+            await conn.send(message.data, stream=message.stream, ppid=message.ppid)
+
+
+async def main() -> None:
+    async with listen("127.0.0.1:5000", events=[AssociationChange]) as listener:
+        print(f"listening on {listener.local_addresses}")
+        await listener.serve(echo)
+
+
+asyncio.run(main())
