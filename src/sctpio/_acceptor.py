@@ -1,6 +1,7 @@
 """The loop room of a listening socket: who waits for the next association."""
 
 import asyncio
+import threading
 import weakref
 
 from ._waiting import Waiters
@@ -16,6 +17,7 @@ class Acceptor:
         self.raw = raw
         self.loop = loop
         self.wakeups = 0
+        self._thread = threading.get_ident()
         self._waiters = Waiters(loop)
         self._reading = False
 
@@ -56,10 +58,20 @@ class Acceptor:
     def close(self) -> None:
         """Stop listening; waiting tasks get ClosedError."""
         if not self.closed:
-            if not self.loop.is_closed():
-                self._set_reading(False)
+            self._set_reading(False)
             self.raw.close()
             self._waiters.wake_all()
+
+    def dispose(self) -> None:
+        """Release what a forgotten listener held, from whichever thread the collector runs in."""
+        if self.closed:
+            return
+        if self.loop.is_closed():
+            self.raw.close()
+        elif threading.get_ident() == self._thread:
+            self.close()
+        else:
+            self.loop.call_soon_threadsafe(self.close)
 
 
 def _on_readable(reference: "weakref.ref[Acceptor]") -> None:

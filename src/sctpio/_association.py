@@ -24,6 +24,9 @@ from .message import Message
 # What a buffered message costs beside its bytes: the Message, its integers, its place in a queue.
 MESSAGE_OVERHEAD = 256
 
+# Seconds without a message being taken, after which a wait that depends on it is given up.
+STARVED_AFTER = 0.2
+
 
 class Inbox:
     """Unread messages, of one claimed stream or of all that nobody claimed, and who waits for them."""
@@ -56,12 +59,12 @@ class Inbox:
 class Partial:
     """A message of which more is to come."""
 
-    __slots__ = ("head", "parts", "size")
+    __slots__ = ("data", "head")
 
     def __init__(self, head: Message) -> None:
         self.head = head
-        self.parts: list[bytes] = []
-        self.size = 0
+        # One buffer and no list of parts: how small those are is the peer's choice.
+        self.data = bytearray()
 
 
 class Association:
@@ -101,6 +104,10 @@ class Association:
         self.claimed: dict[int, Inbox] = {}
         self.state_waiters = Waiters(loop)
         self.senders = Waiters(loop)
+        self._taken = 0
+        # How many messages had been taken when a wait first starved, and since when that is.
+        self._starved_since: tuple[int, float] | None = None
+        self._starved_timer: asyncio.TimerHandle | None = None
         self._partials: dict[tuple[int, bool], Partial] = {}
         # Tasks that wait for input of this association, and how often.
         self._waiting_tasks: dict[asyncio.Task[object], int] = {}
@@ -113,7 +120,7 @@ class Association:
             return
         key = (message.stream, message.unordered)
         partial = self._partials.get(key) if self._partials else None
-        size = len(message.data) + (partial.size if partial is not None else 0)
+        size = len(message.data) + (len(partial.data) if partial is not None else 0)
         if size > self.max_message_size:
             raise MessageTooLargeError(
                 f"a message of stream {message.stream} is larger than max_message_size,"
@@ -124,8 +131,7 @@ class Association:
             return
         if partial is None:
             partial = self._partials[key] = Partial(message)
-        partial.parts.append(message.data)
-        partial.size = size
+        partial.data += message.data
         if message.complete:
             del self._partials[key]
             self._deliver(_joined(partial, message))
@@ -267,18 +273,27 @@ class Association:
     def take(self, inbox: Inbox) -> Message:
         """Take the oldest message of an inbox."""
         message = inbox.messages.popleft()
+        was_full = self.full
         self.unread_bytes -= len(message.data) + MESSAGE_OVERHEAD
+        self._taken += 1
+        if was_full and not self.full:
+            self.state_waiters.wake_all()
         return message
 
-    def check_starved(self, inbox: Inbox | None = None) -> None:
-        """Raise ReceiveBufferFullError for a task whose wait could never end.
+    @property
+    def has_partial(self) -> bool:
+        """Whether a part of a message came, and not yet the rest."""
+        return bool(self._partials)
 
-        Reading is paused; only a task that takes the unread messages can resume it. An inbox counts as
-        attended while the task that last read it lives, is not the one that asks, and does not itself wait
-        for input of this association.
+    def _starving(self, inbox: Inbox | None) -> set[int]:
+        """Name the streams whose unread messages nobody seems to take, if input waits for that.
+
+        Reading is paused; only a task that takes unread messages can resume it. An inbox counts as attended
+        while the task that last read it lives, is not the one that asks, and does not itself wait for input
+        of this association.
         """
         if not self.full or (inbox is not None and inbox.messages):
-            return
+            return set()
         asking = asyncio.current_task()
         streams: set[int] = set()
         for other in (self.inbox, *self.claimed.values()):
@@ -286,12 +301,32 @@ class Association:
                 continue
             reader = other.reader
             if reader is not None and reader is not asking and reader not in self._waiting_tasks:
-                return
+                return set()
             if len(other.waiters):
-                return
+                return set()
             streams |= other.streams()
-        if streams:
+        return streams
+
+    def check_starved(self, inbox: Inbox | None) -> None:
+        """Raise ReceiveBufferFullError for a task whose wait could never end.
+
+        Not before nothing was taken for STARVED_AFTER seconds: a reader may be about to begin, or to read by
+        a new task each time (as `asyncio.wait_for` does).
+        """
+        streams = self._starving(inbox)
+        if not streams:
+            return
+        now = self.loop.time()
+        if self._starved_since is None or self._starved_since[0] != self._taken:
+            self._starved_since = (self._taken, now)
+        if now - self._starved_since[1] >= STARVED_AFTER:
             raise ReceiveBufferFullError(streams, self.receive_buffer)
+        if self._starved_timer is None:
+            self._starved_timer = self.loop.call_later(STARVED_AFTER, self._look_again)
+
+    def _look_again(self) -> None:
+        self._starved_timer = None
+        self.wake_all()
 
     async def wait_for_input(self, waiters: Waiters, inbox: Inbox | None = None) -> None:
         """Suspend until something came in; see `check_starved`."""
@@ -299,37 +334,35 @@ class Association:
         task = asyncio.current_task()
         if task is not None:
             self._waiting_tasks[task] = self._waiting_tasks.get(task, 0) + 1
-        attending = self._watch_readers(inbox) if self.full else ()
+
+        # A function of its own for each wait: remove_done_callback removes all that are equal.
+        def reader_left(_: object) -> None:
+            self.wake_all()
+
+        readers = self._readers(inbox) if self.full else ()
+        for reader in readers:
+            reader.add_done_callback(reader_left)
         try:
             await waiters.wait()
         finally:
-            for reader in attending:
-                reader.remove_done_callback(self._reader_left)
+            for reader in readers:
+                reader.remove_done_callback(reader_left)
             if task is not None:
                 left = self._waiting_tasks.pop(task) - 1
                 if left:
                     self._waiting_tasks[task] = left
 
-    def _watch_readers(self, inbox: Inbox | None) -> tuple[asyncio.Task[object], ...]:
-        """Look again when a task dies on which this wait depends."""
-        readers = tuple(
-            other.reader
-            for other in (self.inbox, *self.claimed.values())
-            if other is not inbox and other.messages and other.reader is not None
-        )
-        found = tuple(reader for reader in readers if reader is not None)
-        for reader in found:
-            reader.add_done_callback(self._reader_left)
-        return found
-
-    def _reader_left(self, task: asyncio.Task[object]) -> None:
-        self.wake_all()
+    def _readers(self, inbox: Inbox | None) -> list[asyncio.Task[object]]:
+        """Name the tasks on which a wait depends while the buffer is full."""
+        others = (other for other in (self.inbox, *self.claimed.values()) if other is not inbox)
+        readers = (other.reader for other in others if other.messages)
+        return [reader for reader in readers if reader is not None]
 
 
 def _joined(partial: Partial, last: Message) -> Message:
     head = partial.head
     return Message(
-        data=b"".join(partial.parts),
+        data=bytes(partial.data),
         stream=head.stream,
         ppid=head.ppid,
         ssn=head.ssn,

@@ -119,7 +119,9 @@ class EventHub:
         if self._kept is not None and issubclass(kind, self._kept_types):
             return True
         streams = (reference() for reference in self._streams)
-        return any(stream is not None and issubclass(kind, stream.types) for stream in streams)
+        if any(stream is not None and issubclass(kind, stream.types) for stream in streams):
+            return True
+        return self.parent is not None and self.parent.wanted(kind)
 
     def end(self) -> None:
         """No more events will come: iterators end after what they hold."""

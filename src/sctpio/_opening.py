@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from ._association import Association
 from ._events import EventHub, EventStream
@@ -26,15 +26,37 @@ class _Closable(Protocol):
 C = TypeVar("C", bound=_Closable)
 
 
-class Opening(Generic[C]):
-    """An object about to be opened: `await` it, or use it with `async with`."""
+class Opening(Coroutine[Any, Any, C]):
+    """An object about to be opened: `await` it, or use it with `async with`, once.
+
+    It is a coroutine, so `create_task` and `gather` take it too.
+    """
 
     def __init__(self, open_it: Callable[[], Coroutine[Any, Any, C]]) -> None:
         self._open_it = open_it
+        self._coroutine: Coroutine[Any, Any, C] | None = None
         self._opened: C | None = None
 
-    def __await__(self) -> Generator[Any, None, C]:
-        return self._open_it().__await__()
+    def _begin(self) -> Coroutine[Any, Any, C]:
+        if self._coroutine is None:
+            self._coroutine = self._open_it()
+        return self._coroutine
+
+    def __await__(self) -> Generator[Any, Any, C]:
+        return self._begin().__await__()
+
+    def send(self, value: Any, /) -> Any:
+        """Go on, as a coroutine does."""
+        return self._begin().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise inside, as a coroutine does."""
+        return self._begin().throw(*error)
+
+    def close(self) -> None:
+        """Give it up, as a coroutine does."""
+        if self._coroutine is not None:
+            self._coroutine.close()
 
     async def __aenter__(self) -> C:
         self._opened = await self

@@ -12,6 +12,7 @@ Everything that touches the event loop's readers and writers is here. The rules:
 
 import asyncio
 import contextlib
+import copy
 import errno
 import logging
 import os
@@ -87,6 +88,7 @@ class Socket:
         self._stall: asyncio.TimerHandle | None = None
         self._flushing = 0
         self._watch: EndWatch | None = None
+        self._look_again: asyncio.Handle | None = None
         self._notification = bytearray()
 
     # Reading
@@ -108,11 +110,15 @@ class Socket:
     @property
     def paused(self) -> bool:
         """Whether reading waits for room in the receive buffer."""
-        return not self._reading and self._watch is None and not self.association.over
+        elsewhere = self._watch is not None or self._look_again is not None
+        return not self._reading and not elsewhere and not self.association.over
 
     def on_readable(self) -> None:
         """Take what the socket has (called by the loop)."""
         self.wakeups += 1
+        if self._look_again is not None:
+            self._look_again.cancel()
+            self._look_again = None
         if self._watch is not None:
             self._watch.acknowledge()
         self._read()
@@ -128,8 +134,8 @@ class Socket:
                 state = self._read_batch()
         except MessageTooLargeError as error:
             association.finish(error)
+            self._unwatch()
             self.raw.abort()
-            self._release()
             return
         if state not in (MORE, EOF, -errno.EAGAIN):
             self._latch(-state)
@@ -141,9 +147,9 @@ class Socket:
             self._release()
         elif association.full and not association.discarding:
             self._pause()
-        elif state == MORE:
+        elif state == MORE and self._look_again is None:
             # Not left to poll: where an error is pending, libuv stops watching before all is read.
-            self.loop.call_soon(_on_readable, weakref.ref(self))
+            self._look_again = self.loop.call_soon(_on_readable, weakref.ref(self))
 
     def _read_batch(self) -> int:
         state, records, arena = self.raw.receive(self.association.room)
@@ -192,6 +198,9 @@ class Socket:
         self.association.take_event(event)
 
     def _pause(self) -> None:
+        if self._look_again is not None:
+            self._look_again.cancel()
+            self._look_again = None
         if self._reading:
             self._set_reading(False)
             self.pauses += 1
@@ -249,11 +258,15 @@ class Socket:
                 self._watch = self.raw.watch_end()
             except OSError:
                 # Out of descriptors: look now and then.
-                self.loop.call_later(MOST_STALL_PAUSE, _on_readable, weakref.ref(self))
+                self._look_again = self.loop.call_later(MOST_STALL_PAUSE, _on_readable, weakref.ref(self))
                 return
             self.loop.add_reader(self._watch.fileno(), _on_readable, weakref.ref(self))
 
     def _unwatch(self) -> None:
+        """Leave the loop. Before the descriptor is closed: the loop would keep its number for the next."""
+        if self._look_again is not None:
+            self._look_again.cancel()
+            self._look_again = None
         if self._watch is not None:
             self.loop.remove_reader(self._watch.fileno())
             self._watch.close()
@@ -279,7 +292,7 @@ class Socket:
                 self.raw.shutdown()
             except OSError as error:
                 self.send_failed(error)
-            if not association.over and self._watch is None:
+            if self.paused:
                 self._set_reading(True)
         try:
             while not self.association.over:
@@ -290,7 +303,7 @@ class Socket:
         if isinstance(association.over_by, AssociationError) and not isinstance(
             association.over_by, ClosedError
         ):
-            raise association.over_by
+            raise copy.copy(association.over_by)
 
     def abort(self, text: str = "the association was aborted here", cause: bytes = b"") -> None:
         """End the association at once."""
@@ -410,9 +423,8 @@ class Socket:
         association = self.association
         while association.full and not association.over:
             await association.wait_for_input(association.state_waiters)
-        if self._flushing or association.hub.wanted(SenderDry):
-            # An older answer may be queued: it says nothing of what was sent since.
-            self._read(to_the_end=True)
+        # An older answer may be queued: it says nothing of what was sent since.
+        self._read(to_the_end=True)
         if association.end is not None:
             raise association.outcome()
         before = association.dry_count

@@ -7,18 +7,26 @@ that was cancelled has done nothing, one that returned has done it, and its turn
 import asyncio
 from collections import deque
 
-# The loop knows a socket only weakly (so that a forgotten one is noticed), hence a task that waits for it
-# is held here: else nothing but a reference cycle would, and the collector could take it in mid-wait.
-_waiting: set[asyncio.Future[None]] = set()
+
+def held_by(loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[None]]:
+    """Give the futures that keep a loop's waiting tasks alive.
+
+    The loop knows a socket only weakly (so that a forgotten one is noticed), hence a task that waits for it
+    hangs on the loop here: else nothing but a reference cycle would hold it, and the collector could take it
+    in mid-wait. A loop that is dropped with its tasks takes them along.
+    """
+    held: set[asyncio.Future[None]] = vars(loop).setdefault("_sctpio_waiting", set())
+    return held
 
 
 class Waiters:
     """A first-in, first-out queue of suspended tasks."""
 
-    __slots__ = ("_loop", "_queue")
+    __slots__ = ("_held", "_loop", "_queue")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._held = held_by(loop)
         self._queue: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
@@ -31,7 +39,7 @@ class Waiters:
             self._queue.appendleft(future)
         else:
             self._queue.append(future)
-        _waiting.add(future)
+        self._held.add(future)
         try:
             await future
         except asyncio.CancelledError:
@@ -41,7 +49,7 @@ class Waiters:
                 self.wake()
             raise
         finally:
-            _waiting.discard(future)
+            self._held.discard(future)
         self._queue.remove(future)
 
     def wake(self) -> bool:

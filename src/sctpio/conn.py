@@ -14,7 +14,7 @@ from ._association import Inbox
 from ._codec import ADDR_OVER, PR_PRIO, PR_RTX, PR_TTL, SACK_IMMEDIATELY, UNORDERED
 from ._events import EventStream
 from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings, open_events
-from ._resolve import resolve
+from ._resolve import is_literal, resolve
 from ._socket import Socket
 from .address import Address, AddressLike, split_like
 from .errors import EndOfAssociation, StreamOutOfRangeError
@@ -156,18 +156,23 @@ class Conn:
         own `stream`, `ppid`, `unordered` and `context` count. Waits as `send` does, and raises what it
         raises; the messages before the one that failed, or that a cancellation met, are sent.
         """
+        self._association.check_alive()
         defaults = (stream, UNORDERED if unordered else 0, ppid, 0)
         pending: list[Outgoing] = []
         size = 0
-        for item in messages:
-            outgoing = self._outgoing(item, defaults)
-            if pending and (len(pending) == BATCH or size + len(outgoing.data) > BATCH_BYTES):
-                await self._send_batch(pending)
-                pending, size = [], 0
-            pending.append(outgoing)
-            size += len(outgoing.data)
-        if pending:
+        try:
+            for item in messages:
+                outgoing = self._outgoing(item, defaults)
+                if pending and (len(pending) == BATCH or size + len(outgoing.data) > BATCH_BYTES):
+                    batch, pending, size = pending, [], 0
+                    await self._send_batch(batch)
+                pending.append(outgoing)
+                size += len(outgoing.data)
+        except Exception:
+            # What precedes the item that failed is sent.
             await self._send_batch(pending)
+            raise
+        await self._send_batch(pending)
 
     def _outgoing(self, item: Buffer | Message, defaults: tuple[int, int, int, int]) -> Outgoing:
         if isinstance(item, Message):
@@ -198,6 +203,8 @@ class Conn:
 
     def _check_numbers(self, stream: int, ppid: int, context: int) -> None:
         limit = self._association.outbound_streams
+        if not isinstance(ppid, int) or not isinstance(context, int) or not isinstance(stream, int):
+            raise TypeError(f"stream, ppid and context are numbers, not {stream!r}, {ppid!r}, {context!r}")
         if not 0 <= stream < limit:
             raise StreamOutOfRangeError(stream, limit)
         if not 0 <= ppid <= U32:
@@ -206,6 +213,8 @@ class Conn:
             raise ValueError(f"context is {context!r}; it takes a number from 0 to {U32}")
 
     def _path(self, path: AddressLike) -> Address:
+        if isinstance(path, str) and is_literal(path):
+            path = (path, 0)
         address = path if isinstance(path, Address) else Address(*split_like(path))
         if len(address.hosts) != 1:
             raise ValueError(f"{str(address)!r} is not a path; it takes one address of the peer")
@@ -353,6 +362,8 @@ class Conn:
         unread, _ = self._association.unread()
         if unread:
             raise RuntimeError(f"{unread} received messages would be lost by detaching: read them first")
+        if self._association.has_partial:
+            raise RuntimeError("a message of which more is to come would be lost by detaching: read it first")
         return self._socket.detach()
 
     # Knowing

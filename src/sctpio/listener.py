@@ -62,7 +62,7 @@ class Listener:
         acceptor = getattr(self, "_acceptor", None)
         if acceptor is not None and not acceptor.closed:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
-            acceptor.close()
+            acceptor.dispose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -188,10 +188,11 @@ def listen(
 ) -> Opening[Listener]:
     """Listen for associations: `listener = await listen("10.0.0.1/10.1.0.1:2904")`, or `async with`.
 
-    All hosts of `local` are bound, port 0 takes a free one, ":2904" every address of the host. `options`
-    are set before bind, and associations start with them; `events` are subscribed before listen, and each
-    `Conn` keeps them for its first `events()`. `receive_buffer` and `max_message_size` (bytes) hold for
-    each association. `backlog` is how many may wait for `accept`, None as many as the kernel allows.
+    All hosts of `local` are bound (a host name means its first address), port 0 takes a free one, ":2904"
+    every address of the host. `options` are set before bind, and associations start with them; `events` are
+    subscribed before listen, and each `Conn` keeps them for its first `events()`. `receive_buffer` and
+    `max_message_size` (bytes) hold for each association. `backlog` is how many may wait for `accept`, None
+    as many as the kernel allows.
 
     Raises OSError (EADDRINUSE, EADDRNOTAVAIL and the like), ValueError for an address that cannot be read,
     UnavailableError without SCTP.

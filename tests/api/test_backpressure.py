@@ -9,6 +9,7 @@ from sctpio import (
     AssociationAbortedError,
     AssociationChange,
     ClosedError,
+    Conn,
     MessageTooLargeError,
     ReceiveBuffer,
     ReceiveBufferFullError,
@@ -16,7 +17,7 @@ from sctpio import (
     connect,
     listen,
 )
-from sctpio.stacks.kernel import LEAST_ARENA
+from sctpio.stacks.kernel import LEAST_ARENA, KernelSocket
 from support import Pair, connected, settled, until
 
 KIB = 1024
@@ -123,7 +124,7 @@ async def test_a_receive_that_could_never_be_served_names_the_streams() -> None:
         assert caught.value.streams == (2, 5)
         assert caught.value.limit == 32 * KIB
         assert "2, 5" in str(caught.value)
-        # A later one says so at once.
+        # A later one says so at once, and so do those that wait for the events of the association.
         with pytest.raises(ReceiveBufferFullError):
             await stream.receive()
         # Reading what is there heals it.
@@ -202,6 +203,122 @@ async def test_a_slow_reader_that_dies_is_noticed() -> None:
                 await waiting
         flood.cancel()
         await asyncio.gather(flood, return_exceptions=True)
+
+
+async def test_starved_waiters_do_not_depend_on_each_other() -> None:
+    async with connected(listen_with={"receive_buffer": 32 * KIB}) as pair:
+
+        async def slow() -> None:
+            await pair.server.receive()
+            await asyncio.Event().wait()
+
+        reader = asyncio.create_task(slow())
+        first, second = (asyncio.create_task(pair.server.stream(number).receive()) for number in (1, 2))
+        flood = asyncio.create_task(_flood(pair, (0,)))
+        await until(lambda: pair.server.statistics().reading_paused)
+        # One of them leaves; the other must still be told that the reader has died.
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        reader.cancel()
+        async with asyncio.timeout(20):
+            with pytest.raises(ReceiveBufferFullError):
+                await second
+        flood.cancel()
+        await asyncio.gather(flood, return_exceptions=True)
+
+
+async def test_a_reader_that_begins_late_starves_nobody() -> None:
+    async with connected(listen_with={"receive_buffer": 32 * KIB}) as pair:
+        events = asyncio.create_task(anext(pair.server.events(AssociationChange)))
+        closed = asyncio.create_task(pair.server.wait_closed())
+        flood = asyncio.create_task(_flood(pair, (0,)))
+        await until(lambda: pair.server.statistics().reading_paused)
+        for _ in range(20):
+            # On Python 3.11 each of these is a task of its own.
+            await asyncio.wait_for(pair.server.receive(), 10)
+        assert not events.done()
+        assert not closed.done()
+        flood.cancel()
+        await asyncio.gather(flood, return_exceptions=True)
+        await pair.client.abort()
+        await asyncio.gather(events, closed, _drain(pair.server), return_exceptions=True)
+
+
+async def _drain(conn: Conn) -> None:
+    async for _ in conn:
+        pass
+
+
+async def test_flush_goes_on_when_the_full_buffer_is_read() -> None:
+    async with connected(listen_with={"receive_buffer": 32 * KIB}) as pair:
+        go_on = asyncio.Event()
+
+        async def reader() -> None:
+            # It has read once and lives, so nobody counts as starved.
+            await pair.server.receive()
+            await go_on.wait()
+            for _ in range(40):
+                await pair.server.receive()
+
+        reading = asyncio.create_task(reader())
+        await pair.client.send(b"first")
+        await until(lambda: pair.server.statistics().messages_received == 1)
+        flood = asyncio.create_task(pair.client.send_many([bytes(5_000)] * 40))
+        await until(lambda: pair.server.statistics().reading_paused)
+        flushing = asyncio.create_task(pair.server.flush())
+        await until(lambda: len(pair.server._association.state_waiters) == 1)
+        assert pair.server._association.full
+        go_on.set()
+        async with asyncio.timeout(20):
+            await flushing
+            await reading
+            await flood
+
+
+async def test_a_descriptor_number_used_again_after_a_too_large_message_is_watched() -> None:
+    async with listen("127.0.0.1:0", max_message_size=1_000) as listener:
+        numbers = set()
+        for _ in range(3):
+            client = await connect(listener.local_addresses)
+            server = await listener.accept()
+            numbers.add(server.fileno())
+            await client.send(b"small")
+            async with asyncio.timeout(10):
+                assert (await server.receive()).data == b"small"
+            await client.send(bytes(2_000))
+            with pytest.raises(MessageTooLargeError):
+                await server.receive()
+            with pytest.raises(AssociationAbortedError):
+                await client.receive()
+        # The numbers did come back, else this shows nothing.
+        assert len(numbers) < 3
+
+
+async def test_out_of_descriptors_an_ending_association_is_looked_at_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_descriptor(self: object) -> object:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(KernelSocket, "watch_end", no_descriptor)
+    async with connected(connect_with={"options": [SendBuffer(200 * KIB)]}) as pair:
+        await pair.server.send_many([b"%d" % number for number in range(50)])
+        await until(lambda: pair.client.statistics().unread_messages == 50)
+        pair.server._socket._set_reading(False)
+        sender = asyncio.create_task(pair.client.send_many([bytes(20_000)] * 60))
+        await until(lambda: pair.client.statistics().waiting_senders == 1)
+        pair.server._association.close_here()
+        pair.server._socket.raw.shutdown()
+        with pytest.raises(EOFError):
+            await sender
+        assert [message.data async for message in pair.client] == [b"%d" % number for number in range(50)]
+        before = pair.client.statistics().wakeups
+        await asyncio.sleep(0.5)
+        assert pair.client.statistics().wakeups - before <= 15
+        assert not pair.client.statistics().reading_paused
+        pair.server._socket._set_reading(True)
+        async with asyncio.timeout(20):
+            await pair.client.wait_closed()
 
 
 async def test_a_message_beyond_max_message_size_ends_the_association() -> None:

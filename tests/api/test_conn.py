@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+from collections.abc import Iterator
 
 import pytest
 
@@ -96,6 +97,12 @@ async def test_bad_arguments_of_send_are_quoted(pair: Pair, arguments: dict[str,
     assert (await pair.server.receive()).data == b"still here"
 
 
+@pytest.mark.parametrize("name", ["stream", "ppid", "context"])
+async def test_numbers_are_ints(pair: Pair, name: str) -> None:
+    with pytest.raises(TypeError, match="1.5"):
+        await pair.client.send(b"x", **{name: 1.5})  # type: ignore[arg-type]
+
+
 async def test_text_is_no_message(pair: Pair) -> None:
     with pytest.raises(TypeError, match="not str"):
         await pair.client.send("text")  # type: ignore[arg-type]
@@ -155,7 +162,22 @@ async def test_send_many_takes_bytes_with_common_attributes(pair: Pair) -> None:
 async def test_send_many_sends_what_precedes_a_bad_item(pair: Pair) -> None:
     with pytest.raises(ValueError, match="empty"):
         await pair.client.send_many([b"a" * 9000, b"b" * 9000, b""])
-    assert (await pair.server.receive()).data == b"a" * 9000
+    assert [(await pair.server.receive()).data[:1] for _ in range(2)] == [b"a", b"b"]
+
+    def breaks() -> Iterator[bytes]:
+        yield b"c"
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await pair.client.send_many(breaks())
+    assert (await pair.server.receive()).data == b"c"
+
+
+async def test_send_many_of_nothing_still_says_that_the_association_ended(pair: Pair) -> None:
+    await pair.client.send_many([])
+    await pair.client.abort()
+    with pytest.raises(ClosedError):
+        await pair.client.send_many([])
 
 
 async def test_receive_many_gives_what_is_there_up_to_the_limit(pair: Pair) -> None:
@@ -294,6 +316,8 @@ async def test_multi_homed_client_binds_what_it_is_told() -> None:
         await pair.client.send(b"from the second", path=None)
         await pair.server.send(b"to the second", path=("127.0.0.3", pair.client.local_addresses.port))
         assert (await pair.client.receive()).data == b"to the second"
+        await pair.server.send(b"and without its port", path="127.0.0.3")
+        assert (await pair.client.receive()).data == b"and without its port"
 
 
 @pytest.mark.parametrize("local", ["[::1]:0", "[::1]/127.0.0.1:0", "127.0.0.1/[::1]:0"])
@@ -361,6 +385,32 @@ async def test_detach_gives_the_association_away(pair: Pair) -> None:
         assert (await pair.server.receive()).data == b"from the descriptor"
     finally:
         os.close(descriptor)
+
+
+async def test_detach_refuses_to_lose_a_part_of_a_message(pair: Pair) -> None:
+    pair.client._association.feed(Message(b"the first part", complete=False))
+    with pytest.raises(RuntimeError, match="more is to come"):
+        pair.client.detach()
+
+
+async def test_an_interface_that_does_not_exist_is_named() -> None:
+    for opening in (connect("[fe80::1%nope]:1"), listen("[fe80::1%nope]:0")):
+        with pytest.raises(OSError, match="'nope'") as caught:
+            await opening
+        assert caught.value.errno == 19
+
+
+async def test_an_opening_is_a_coroutine_that_opens_once() -> None:
+    async with listen("127.0.0.1:0") as listener:
+        address = listener.local_addresses
+        task = asyncio.create_task(connect(address))
+        one, two = await asyncio.gather(connect(address), connect(address))
+        for conn in (await task, one, two):
+            await conn.abort()
+        opening = connect(address)
+        async with opening:
+            with pytest.raises(RuntimeError, match="already awaited"):
+                await opening
 
 
 async def test_detach_refuses_to_lose_messages(pair: Pair) -> None:

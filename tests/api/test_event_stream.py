@@ -11,6 +11,7 @@ from sctpio import (
     AdaptationIndication,
     AssociationChange,
     AssociationState,
+    DelayedSack,
     Event,
     EventsDropped,
     EventStream,
@@ -72,6 +73,44 @@ async def test_closing_an_iterator_ends_it_and_its_subscription(pair: Pair) -> N
     await until(lambda: pair.client.status().unacknowledged == 0)
     # The acknowledgement arrived, and no event woke this side.
     assert pair.client.statistics().wakeups == before
+
+
+async def test_an_iterator_of_the_listener_keeps_its_events_on() -> None:
+    async with listen("127.0.0.1:0") as listener:
+        events = listener.events(SenderDry)
+        async with connect(listener.local_addresses) as client, await listener.accept() as server:
+            await server.flush()
+            async with server.events(SenderDry):
+                pass
+            await server.send(b"x")
+            await client.receive()
+            await server.flush()
+            # One of each flush at least, one of the subscription, and one that nobody here asked for.
+            for _ in range(3):
+                async with asyncio.timeout(20):
+                    await anext(events)
+            await server.send(b"y")
+            await client.receive()
+            async with asyncio.timeout(20):
+                assert await anext(events) == SenderDry(server.association_id)
+            await client.close()
+
+
+async def test_flush_is_not_satisfied_by_an_older_answer() -> None:
+    # The peer acknowledges a lone message after half a second.
+    async with connected(listen_with={"options": [DelayedSack(delay=0.5)]}) as pair:
+        client = pair.client
+        await client.send(b"the first is acknowledged at once")
+        await until(lambda: client.status().unacknowledged == 0)
+        client._socket._set_reading(False)
+        client._socket.raw.subscribe(SenderDry, True, 0)
+        client._socket.raw.subscribe(SenderDry, False, 0)
+        client._socket._set_reading(True)
+        # An answer of before lies unread.
+        await client.send(b"x" * 100)
+        assert client.status().unacknowledged == 1
+        await client.flush()
+        assert client.status().unacknowledged == 0
 
 
 async def test_a_forgotten_iterator_is_forgotten(pair: Pair) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import threading
 import warnings
 import weakref
@@ -132,6 +133,33 @@ async def test_a_task_that_waits_is_not_collected() -> None:
         await client.send(b"heard")
         await until(lambda: received == [b"heard"])
         await client.close()
+
+
+def test_a_loop_that_is_dropped_with_its_tasks_leaks_nothing() -> None:
+    before = descriptor_count()
+    for factory in (asyncio.new_event_loop, uvloop.new_event_loop):
+        loop = factory()
+
+        async def begin() -> None:
+            listener = await listen("127.0.0.1:0")
+            client = await connect(listener.local_addresses)
+            for waiting in (client.receive(), listener.accept()):
+                asyncio.ensure_future(waiting)  # noqa: RUF006
+            await asyncio.sleep(0.01)
+
+        with warnings.catch_warnings():
+            # Of asyncio for the tasks, and ours for the objects, each from the collector.
+            warnings.simplefilter("ignore")
+            unraisable, sys.unraisablehook = sys.unraisablehook, lambda _: None
+            try:
+                loop.run_until_complete(begin())
+                loop.set_exception_handler(lambda *_: None)
+                loop.close()
+                del loop
+                gc.collect()
+            finally:
+                sys.unraisablehook = unraisable
+    assert descriptor_count() == before
 
 
 def test_loops_in_threads_each_own_their_objects() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sctpio._waiting import Waiters, _waiting
+from sctpio._waiting import Waiters, held_by
 
 
 async def start(waiters: Waiters, count: int, order: list[int]) -> list[asyncio.Task[None]]:
@@ -31,7 +31,7 @@ async def test_tasks_are_woken_in_order_one_at_a_time() -> None:
     await asyncio.gather(*tasks)
     assert order == [0, 1, 2]
     assert not waiters.wake()
-    assert not _waiting
+    assert not held_by(asyncio.get_running_loop())
 
 
 async def test_the_turn_of_a_woken_and_cancelled_task_passes_on() -> None:
@@ -45,7 +45,7 @@ async def test_the_turn_of_a_woken_and_cancelled_task_passes_on() -> None:
     with pytest.raises(asyncio.CancelledError):
         await tasks[2]
     assert len(waiters) == 0
-    assert not _waiting
+    assert not held_by(asyncio.get_running_loop())
 
 
 async def test_a_task_cancelled_in_its_sleep_wakes_nobody() -> None:

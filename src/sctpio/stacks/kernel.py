@@ -85,10 +85,18 @@ class _Scratch(threading.local):
 
 _scratch = _Scratch()
 
+
+def _scope_to_index(scope: str) -> int:
+    try:
+        return socket.if_nametoindex(scope)
+    except OSError:
+        raise OSError(errno.ENODEV, f"this host has no interface {scope!r}") from None
+
+
 # Linux counts smoothed round-trip times in its own ticks.
 codec = Codec(
     LINUX,
-    scope_to_index=socket.if_nametoindex,
+    scope_to_index=_scope_to_index,
     index_to_scope=socket.if_indextoname,
     tick=time.clock_getres(CLOCK_MONOTONIC_COARSE),
 )
