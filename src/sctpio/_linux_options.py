@@ -40,19 +40,27 @@ from ._tables import (
 )
 from .options import (
     Adaptation,
+    AsconfSupported,
     AssociationStatistics,
     AssocInfo,
+    AuthSupported,
     AutoClose,
     DefaultSendParameters,
     DelayedSack,
+    ExposePotentiallyFailed,
     InitMsg,
     MaxSegment,
     NoDelay,
+    Option,
     PathState,
     PeerAddressInfo,
     PeerAddressParameters,
+    PeerAddressThresholds,
+    PeerPrimaryAddress,
+    PrimaryAddress,
     ProtocolState,
     ReceiveBuffer,
+    ReusePort,
     RtoInfo,
     SendBuffer,
     Status,
@@ -137,6 +145,24 @@ def _prepare_path(value: PeerAddressParameters, raw: Raw) -> None:
     raw["spp_flags"] = raw.get("spp_flags", 0) | flags
 
 
+def _exposure(attribute: str, member: str) -> Column:
+    """0 is unset, 1 disabled, 2 enabled."""
+
+    def load(raw: Raw, wire: Wire) -> bool | None:
+        return {1: False, 2: True}.get(raw[member])
+
+    def dump(raw: Raw, value: bool, wire: Wire) -> None:
+        raw[member] = 2 if value else 1
+
+    return Column(attribute, (member,), load, dump, leave=True)
+
+
+def _supported(kind: type[Option], name: str, option: int) -> OptionSpec:
+    """An extension that is on or off, per association."""
+    columns = (boolean("enabled", "assoc_value"),)
+    return OptionSpec(kind, name, option, ASSOC_VALUE, columns, association_member="assoc_id")
+
+
 def _sack_delay(attribute: str, member: str) -> Column:
     """0 is "leave", but next to a frequency of 1 it says that SACKs are not delayed."""
     plain = seconds(attribute, member)
@@ -208,6 +234,23 @@ OPTIONS = (
     ),
     OptionSpec(NoDelay, "SCTP_NODELAY", 3, INT, (boolean("enabled", "value"),)),
     OptionSpec(AutoClose, "SCTP_AUTOCLOSE", 4, UNSIGNED, (seconds("delay", "value", per=1),)),
+    OptionSpec(
+        PeerPrimaryAddress,
+        "SCTP_SET_PEER_PRIMARY_ADDR",
+        5,
+        Layout("sctp_setpeerprim", ("sspp_assoc_id", "i"), ("sspp_addr", STORAGE), packed=True),
+        (sockaddr("address", "sspp_addr"),),
+        association_member="sspp_assoc_id",
+        readable=False,
+    ),
+    OptionSpec(
+        PrimaryAddress,
+        "SCTP_PRIMARY_ADDR",
+        6,
+        Layout("sctp_prim", ("ssp_assoc_id", "i"), ("ssp_addr", STORAGE), packed=True),
+        (sockaddr("address", "ssp_addr"),),
+        association_member="ssp_assoc_id",
+    ),
     OptionSpec(
         Adaptation,
         "SCTP_ADAPTATION_LAYER",
@@ -311,6 +354,28 @@ OPTIONS = (
         ),
         association_member="sack_assoc_id",
     ),
+    OptionSpec(ReusePort, "SCTP_REUSE_PORT", 36, INT, (boolean("enabled", "value"),)),
+    OptionSpec(
+        PeerAddressThresholds,
+        "SCTP_PEER_ADDR_THLDS_V2",
+        37,
+        Layout(
+            "sctp_paddrthlds_v2",
+            ("spt_assoc_id", "i"),
+            ("spt_address", STORAGE),
+            ("spt_pathmaxrxt", "H"),
+            ("spt_pathpfthld", "H"),
+            ("spt_pathcpthld", "H"),
+        ),
+        (
+            sockaddr("address", "spt_address", leave=True),
+            number("path_max_retransmissions", "spt_pathmaxrxt", leave=True),
+            number("potentially_failed", "spt_pathpfthld"),
+            number("change_primary", "spt_pathcpthld"),
+        ),
+        association_member="spt_assoc_id",
+        path_member="spt_address",
+    ),
     OptionSpec(
         AssociationStatistics,
         "SCTP_GET_ASSOC_STATS",
@@ -356,6 +421,16 @@ OPTIONS = (
         ),
         association_member="sas_assoc_id",
         writable=False,
+    ),
+    _supported(AsconfSupported, "SCTP_ASCONF_SUPPORTED", 128),
+    _supported(AuthSupported, "SCTP_AUTH_SUPPORTED", 129),
+    OptionSpec(
+        ExposePotentiallyFailed,
+        "SCTP_EXPOSE_POTENTIALLY_FAILED_STATE",
+        131,
+        ASSOC_VALUE,
+        (_exposure("enabled", "assoc_value"),),
+        association_member="assoc_id",
     ),
     OptionSpec(SendBuffer, "SO_SNDBUF", 7, INT, (number("size", "value"),), level=SOL_SOCKET),
     OptionSpec(ReceiveBuffer, "SO_RCVBUF", 8, INT, (number("size", "value"),), level=SOL_SOCKET),

@@ -19,11 +19,14 @@ from .events import OpenIntEnum
 
 __all__ = [
     "Adaptation",
+    "AsconfSupported",
     "AssocInfo",
     "AssociationStatistics",
+    "AuthSupported",
     "AutoClose",
     "DefaultSendParameters",
     "DelayedSack",
+    "ExposePotentiallyFailed",
     "InitMsg",
     "MaxSegment",
     "NoDelay",
@@ -31,8 +34,12 @@ __all__ = [
     "PathState",
     "PeerAddressInfo",
     "PeerAddressParameters",
+    "PeerAddressThresholds",
+    "PeerPrimaryAddress",
+    "PrimaryAddress",
     "ProtocolState",
     "ReceiveBuffer",
+    "ReusePort",
     "RtoInfo",
     "SendBuffer",
     "Status",
@@ -331,3 +338,80 @@ class AssociationStatistics(Option):
     control_chunks_sent: int
     control_chunks_received: int
     association_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryAddress(Option):
+    """The path that an association sends over by default (SCTP_PRIMARY_ADDR, RFC 6458 8.1.9).
+
+    `address` is one of the peer's, with its port.
+    """
+
+    address: Annotated[Address | None, Path()] = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerPrimaryAddress(Option):
+    """Ask the peer to send to one of the local addresses by default (SCTP_SET_PEER_PRIMARY_ADDR, 8.3.1).
+
+    Both ends need `AsconfSupported` (RFC 5061 section 5.1). Write only.
+    """
+
+    address: Annotated[Address | None, Path()] = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddressThresholds(Option):
+    """How many timeouts make a path suspicious (SCTP_PEER_ADDR_THLDS_V2, RFC 7829 section 7.2; Linux 5.5).
+
+    `address` (one host) chooses the path; None is all of them. After `potentially_failed` timeouts in a
+    row data moves to another path, after `path_max_retransmissions` the path is inactive, after
+    `change_primary` another path becomes the primary one for good (65535 is never).
+    """
+
+    address: Annotated[Address | None, Path()] = None
+    path_max_retransmissions: Count16 = None
+    potentially_failed: Number16 = None
+    change_primary: Number16 = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExposePotentiallyFailed(Option):
+    """Whether the potentially-failed state is told (SCTP_EXPOSE_POTENTIALLY_FAILED_STATE, RFC 7829 7.3).
+
+    True adds PeerAddressChange events of that state; False hides it. What a socket reports as None is
+    unset: the state is visible to queries, and makes no event.
+    """
+
+    enabled: Switch = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReusePort(Option):
+    """Let several one-to-one sockets listen on one port (SCTP_REUSE_PORT, RFC 6458 8.1.27; Linux 4.19).
+
+    Each socket of the port needs it, set before it is bound: `listen(..., options=[ReusePort()])`.
+    """
+
+    enabled: Switch = True
+
+
+@dataclass(frozen=True, slots=True)
+class AsconfSupported(Option):
+    """Whether addresses can change during an association (SCTP_ASCONF_SUPPORTED, RFC 5061; Linux 5.4).
+
+    Set it on both ends before the association is made, together with `AuthSupported`: RFC 5061 wants such
+    changes authenticated. On an association it tells whether both ends have it.
+    """
+
+    enabled: Switch = True
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSupported(Option):
+    """Whether chunks can be authenticated (SCTP_AUTH_SUPPORTED, RFC 4895; Linux 5.4).
+
+    Set it on both ends before the association is made.
+    """
+
+    enabled: Switch = True

@@ -220,6 +220,25 @@ static void structs(void)
 	FIELD(sctp_paddrinfo, spinfo_rto);
 	FIELD(sctp_paddrinfo, spinfo_mtu);
 
+	STRUCT(sctp_setpeerprim);
+	FIELD(sctp_setpeerprim, sspp_assoc_id);
+	FIELD(sctp_setpeerprim, sspp_addr);
+
+	STRUCT(sctp_prim);
+	FIELD(sctp_prim, ssp_assoc_id);
+	FIELD(sctp_prim, ssp_addr);
+
+#ifdef SCTP_PEER_ADDR_THLDS_V2
+	STRUCT(sctp_paddrthlds_v2);
+	FIELD(sctp_paddrthlds_v2, spt_assoc_id);
+	FIELD(sctp_paddrthlds_v2, spt_address);
+	FIELD(sctp_paddrthlds_v2, spt_pathmaxrxt);
+	FIELD(sctp_paddrthlds_v2, spt_pathpfthld);
+	FIELD(sctp_paddrthlds_v2, spt_pathcpthld);
+#else
+	MISSING(sctp_paddrthlds_v2);
+#endif
+
 	STRUCT(sctp_sack_info);
 	FIELD(sctp_sack_info, sack_assoc_id);
 	FIELD(sctp_sack_info, sack_delay);
@@ -366,6 +385,41 @@ static void macros(void)
 	NUMBER(SCTP_GET_PEER_ADDR_INFO);
 #else
 	MISSING(SCTP_GET_PEER_ADDR_INFO);
+#endif
+#ifdef SCTP_SET_PEER_PRIMARY_ADDR
+	NUMBER(SCTP_SET_PEER_PRIMARY_ADDR);
+#else
+	MISSING(SCTP_SET_PEER_PRIMARY_ADDR);
+#endif
+#ifdef SCTP_PRIMARY_ADDR
+	NUMBER(SCTP_PRIMARY_ADDR);
+#else
+	MISSING(SCTP_PRIMARY_ADDR);
+#endif
+#ifdef SCTP_REUSE_PORT
+	NUMBER(SCTP_REUSE_PORT);
+#else
+	MISSING(SCTP_REUSE_PORT);
+#endif
+#ifdef SCTP_PEER_ADDR_THLDS_V2
+	NUMBER(SCTP_PEER_ADDR_THLDS_V2);
+#else
+	MISSING(SCTP_PEER_ADDR_THLDS_V2);
+#endif
+#ifdef SCTP_ASCONF_SUPPORTED
+	NUMBER(SCTP_ASCONF_SUPPORTED);
+#else
+	MISSING(SCTP_ASCONF_SUPPORTED);
+#endif
+#ifdef SCTP_AUTH_SUPPORTED
+	NUMBER(SCTP_AUTH_SUPPORTED);
+#else
+	MISSING(SCTP_AUTH_SUPPORTED);
+#endif
+#ifdef SCTP_EXPOSE_POTENTIALLY_FAILED_STATE
+	NUMBER(SCTP_EXPOSE_POTENTIALLY_FAILED_STATE);
+#else
+	MISSING(SCTP_EXPOSE_POTENTIALLY_FAILED_STATE);
 #endif
 #ifdef SCTP_DELAYED_SACK
 	NUMBER(SCTP_DELAYED_SACK);

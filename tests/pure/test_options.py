@@ -13,10 +13,13 @@ from sctpio._rules import Rule
 from sctpio.address import Address
 from sctpio.options import (
     Adaptation,
+    AsconfSupported,
     AssocInfo,
+    AuthSupported,
     AutoClose,
     DefaultSendParameters,
     DelayedSack,
+    ExposePotentiallyFailed,
     InitMsg,
     MaxSegment,
     NoDelay,
@@ -24,8 +27,11 @@ from sctpio.options import (
     PathState,
     PeerAddressInfo,
     PeerAddressParameters,
+    PeerAddressThresholds,
+    PrimaryAddress,
     ProtocolState,
     ReceiveBuffer,
+    ReusePort,
     RtoInfo,
     SendBuffer,
     Status,
@@ -33,6 +39,9 @@ from sctpio.options import (
 )
 
 ADDRESS = Address("10.0.0.1", 5000)
+
+# Named without a value, these are turned on.
+ON_BY_NAME = (AsconfSupported, AuthSupported, NoDelay, ReusePort)
 
 ACCEPTED: list[tuple[type[Any], dict[str, Any]]] = [
     (InitMsg, {}),
@@ -56,6 +65,9 @@ ACCEPTED: list[tuple[type[Any], dict[str, Any]]] = [
     (DefaultSendParameters, {"stream": 65535, "ppid": 0, "context": 1, "lifetime": 0}),
     (SendBuffer, {"size": 2147483647}),
     (ReceiveBuffer, {"size": 1}),
+    (PrimaryAddress, {"address": ADDRESS}),
+    (PeerAddressThresholds, {"potentially_failed": 0, "change_primary": 65535}),
+    (ExposePotentiallyFailed, {"enabled": False}),
 ]
 
 REFUSED: list[tuple[type[Any], str, Any, str]] = [
@@ -160,7 +172,9 @@ def test_every_field_that_can_be_set_can_be_left(kind: type[Any]) -> None:
     names = [field.name for field in dataclasses.fields(kind)]
     option = kind(**dict.fromkeys(names))
     assert all(getattr(option, name) is None for name in names)
-    assert [f.default for f in dataclasses.fields(kind)] == [True if kind is NoDelay else None for _ in names]
+    assert [f.default for f in dataclasses.fields(kind)] == [
+        True if kind in ON_BY_NAME else None for _ in names
+    ]
     hints = get_type_hints(kind, include_extras=True)
     for name in names:
         assert any(isinstance(mark, Rule) for mark in hints[name].__metadata__), name
