@@ -354,7 +354,6 @@ OPTIONS = (
         ),
         association_member="sack_assoc_id",
     ),
-    OptionSpec(ReusePort, "SCTP_REUSE_PORT", 36, INT, (boolean("enabled", "value"),)),
     OptionSpec(
         PeerAddressThresholds,
         "SCTP_PEER_ADDR_THLDS_V2",
@@ -432,6 +431,7 @@ OPTIONS = (
         (_exposure("enabled", "assoc_value"),),
         association_member="assoc_id",
     ),
+    OptionSpec(ReusePort, "SO_REUSEPORT", 15, INT, (boolean("enabled", "value"),), level=SOL_SOCKET),
     OptionSpec(SendBuffer, "SO_SNDBUF", 7, INT, (number("size", "value"),), level=SOL_SOCKET),
     OptionSpec(ReceiveBuffer, "SO_RCVBUF", 8, INT, (number("size", "value"),), level=SOL_SOCKET),
 )

@@ -4,6 +4,7 @@ A `Conn` ends in one of these ways, and every later call says which: `EndOfAssoc
 down), `AssociationAbortedError`, `AssociationLostError`, `ClosedError` (closed here).
 """
 
+import errno
 import warnings
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,15 @@ from .address import Address, AddressLike, split_like
 from .errors import EndOfAssociation, StreamOutOfRangeError
 from .events import Event, EventsDropped
 from .message import Message
-from .options import InitMsg, Option, PeerAddressInfo, Status
+from .options import (
+    AsconfSupported,
+    InitMsg,
+    Option,
+    PeerAddressInfo,
+    PeerPrimaryAddress,
+    PrimaryAddress,
+    Status,
+)
 from .stacks.base import Buffer, Outgoing, SendExtras, StackSocket
 
 T = TypeVar("T", bound=Option)
@@ -89,6 +98,25 @@ class Conn:
             await self.close()
         else:
             await self.abort()
+
+    @classmethod
+    def from_fd(
+        cls,
+        descriptor: int,
+        *,
+        events: Iterable[type[Event]] = (),
+        stack: str | None = None,
+        receive_buffer: int = RECEIVE_BUFFER,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+    ) -> "Opening[Conn]":
+        """Take over a one-to-one socket with its association: `conn = await Conn.from_fd(descriptor)`.
+
+        It may come from `detach`, another process (`socket.recv_fds`) or another library. The rest is as
+        for `connect`. Raises ValueError for a descriptor of another kind, OSError where it cannot be used;
+        it then stays the caller's.
+        """
+        settings = Settings.check(None, (), events, stack, receive_buffer, max_message_size)
+        return Opening(partial(_adopt, descriptor, settings))
 
     # Sending
 
@@ -447,6 +475,62 @@ class Conn:
         """The peer's address that is sent to by default."""
         return self.get_option(PeerAddressInfo).address
 
+    # Changing addresses
+
+    def set_primary(self, path: AddressLike) -> None:
+        """Send to this address of the peer by default from now on (SCTP_PRIMARY_ADDR, RFC 6458 8.1.9).
+
+        Raises OSError (EINVAL) for an address that is not the peer's.
+        """
+        self.set_option(PrimaryAddress(self._path(path)))
+
+    def add_local_address(self, address: AddressLike) -> None:
+        """Give the association another local address, and tell the peer (ASCONF, RFC 5061).
+
+        The peer confirms it in its own time: it sees a PeerAddressChange. Raises OSError: EADDRNOTAVAIL for
+        an address that the host does not have, EINVAL on a socket bound to the wildcard, EOPNOTSUPP where
+        one end is without `AsconfSupported` and `AuthSupported`.
+        """
+        local = self._local_address(address)
+        self._check_asconf(f"{local} cannot be added")
+        self._socket.raw.bind(local)
+
+    def remove_local_address(self, address: AddressLike) -> None:
+        """Take a local address from the association, and tell the peer (ASCONF, RFC 5061).
+
+        Raises OSError: EBUSY for the last one, EINVAL for one that it does not have, EOPNOTSUPP as
+        `add_local_address`.
+        """
+        local = self._local_address(address)
+        self._check_asconf(f"{local} cannot be removed")
+        self._socket.raw.unbind(local)
+
+    def set_peer_primary(self, address: AddressLike) -> None:
+        """Ask the peer to send to this local address by default (RFC 5061 section 4.2.4).
+
+        The peer sees a PeerAddressChange. Raises OSError as `add_local_address`.
+        """
+        local = self._local_address(address)
+        self._check_asconf(f"the peer cannot be asked to prefer {local}")
+        self.set_option(PeerPrimaryAddress(local))
+
+    def _local_address(self, address: AddressLike) -> Address:
+        """One local host, with the association's port."""
+        local = address if isinstance(address, Address) else Address(*split_like(address))
+        port = self.local_addresses.port
+        if len(local.hosts) != 1 or local.port not in (0, port):
+            raise ValueError(
+                f"{str(local)!r} is not a local address; it takes one host, and port {port} or 0"
+            )
+        return Address(local.hosts, port)
+
+    def _check_asconf(self, what: str) -> None:
+        if not self.get_option(AsconfSupported).enabled:
+            raise OSError(
+                errno.EOPNOTSUPP,
+                f"{what}: both ends need AsconfSupported() and AuthSupported() before the association",
+            )
+
     def _refresh_addresses(self) -> None:
         raw, identifier = self._socket.raw, self._association.id
         if raw.fileno() < 0:
@@ -567,6 +651,18 @@ async def _connect_to(remote: Address, local: Address | None, settings: Settings
         sock.abort()
         raise
     return Conn(sock, local=_known_local(raw, local), peer=remote)
+
+
+async def _adopt(descriptor: int, settings: Settings) -> Conn:
+    raw = settings.stack.adopt(descriptor)
+    settings.apply(raw)
+    peer = raw.peer_addresses(0)
+    sock = settings.new_socket(raw)
+    status = raw.get_option(Status, 0, None)
+    sock.association.up(status.association_id, status.outbound_streams, status.inbound_streams)
+    conn = Conn(sock, local=_known_local(raw, None), peer=peer)
+    sock.start()
+    return conn
 
 
 def _known_local(raw: StackSocket, local: Address | None) -> Address | None:

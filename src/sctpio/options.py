@@ -388,7 +388,7 @@ class ExposePotentiallyFailed(Option):
 
 @dataclass(frozen=True, slots=True)
 class ReusePort(Option):
-    """Let several one-to-one sockets listen on one port (SCTP_REUSE_PORT, RFC 6458 8.1.27; Linux 4.19).
+    """Let several sockets of one user listen on one port, and share its associations (SO_REUSEPORT).
 
     Each socket of the port needs it, set before it is bound: `listen(..., options=[ReusePort()])`.
     """

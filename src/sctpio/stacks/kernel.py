@@ -34,7 +34,7 @@ ARENA = 256 * 1024
 LEAST_ARENA = 64 * 1024
 RECORDS = 128
 
-SOL_SCTP = 132
+SOL_SCTP = SCTP = 132
 SCTP_I_WANT_MAPPED_V4_ADDR = 12
 SCTP_RECVRCVINFO = 32
 SCTP_EVENT = 127
@@ -172,6 +172,11 @@ class KernelSocket:
         hosts = local.hosts or ((IPv6Address(0),) if self._v6 else (IPv4Address(0),))
         packed = self.codec.pack_addresses(Address(hosts, local.port))
         _check(lib.sctpio_bindx(self._fd, packed, len(packed), 0), f"bind to {local}")
+
+    def unbind(self, local: Address) -> None:
+        """Give up addresses that are bound (SCTP_SOCKOPT_BINDX_REM); the last one stays."""
+        packed = self.codec.pack_addresses(local)
+        _check(lib.sctpio_bindx(self._fd, packed, len(packed), 1), f"unbind {local}")
 
     def listen(self, backlog: int) -> None:
         """Take associations from peers."""
@@ -414,15 +419,36 @@ class KernelStack:
         try:
             if v6:
                 opened.set_flag(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0, "IPV6_V6ONLY")
-                opened.set_flag(SOL_SCTP, SCTP_I_WANT_MAPPED_V4_ADDR, 0, "SCTP_I_WANT_MAPPED_V4_ADDR")
-            opened.set_flag(SOL_SCTP, SCTP_RECVRCVINFO, 1, "SCTP_RECVRCVINFO")
+            _set_up(opened, v6=v6)
             opened.set_option(NoDelay(True), 0)
-            for kind in ALWAYS_SUBSCRIBED:
-                opened.subscribe(kind, True, 0)
         except BaseException:
             opened.close()
             raise
         return opened
+
+    def adopt(self, descriptor: int) -> KernelSocket:
+        """Take over a one-to-one socket that was made elsewhere; on failure it stays the caller's.
+
+        Raises ValueError for a descriptor of another kind, OSError (EBADF) for none.
+        """
+        with socket.socket(fileno=os.dup(descriptor)) as python:
+            if (python.type, python.proto) != (socket.SOCK_STREAM, SCTP):
+                raise ValueError(f"descriptor {descriptor} is no one-to-one SCTP socket, but {python!r}")
+            v6 = python.family == socket.AF_INET6
+        adopted = KernelSocket(descriptor, v6=v6)
+        _set_up(adopted, v6=v6)
+        os.set_blocking(descriptor, False)
+        os.set_inheritable(descriptor, False)
+        return adopted
+
+
+def _set_up(opened: KernelSocket, *, v6: bool) -> None:
+    """Set what the loop room relies on."""
+    if v6:
+        opened.set_flag(SOL_SCTP, SCTP_I_WANT_MAPPED_V4_ADDR, 0, "SCTP_I_WANT_MAPPED_V4_ADDR")
+    opened.set_flag(SOL_SCTP, SCTP_RECVRCVINFO, 1, "SCTP_RECVRCVINFO")
+    for kind in ALWAYS_SUBSCRIBED:
+        opened.subscribe(kind, True, 0)
 
 
 STACK = KernelStack()
