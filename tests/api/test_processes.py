@@ -9,9 +9,9 @@ import sys
 from collections import Counter
 
 import pytest
-from support import Pair, connected, until
 
 from sctpio import Conn, EndOfAssociation, ReusePort, connect, listen
+from support import Pair, connected, until
 
 WORKER = """
 import asyncio, socket, sys, sctpio
