@@ -94,9 +94,12 @@ class Socket:
     # Reading
 
     def start(self) -> None:
-        """Begin to read; what is already there is read at once."""
+        """Begin to read: the first event at once (it tells that the association is up), the rest by the loop.
+
+        So an accepted association can be detached before a message of it was taken.
+        """
         self._set_reading(True)
-        self._read()
+        self._read(most=1)
 
     def _set_reading(self, on: bool) -> None:
         if on is self._reading:
@@ -123,13 +126,13 @@ class Socket:
             self._watch.acknowledge()
         self._read()
 
-    def _read(self, *, to_the_end: bool = False) -> None:
+    def _read(self, *, to_the_end: bool = False, most: int | None = None) -> None:
         """Read a batch; all there is when the association has failed or `to_the_end` asks for it."""
         association = self.association
         if self.raw.fileno() < 0:
             return
         try:
-            state = self._read_batch()
+            state = self._read_batch(most)
             while state == MORE and (to_the_end or self._failure or association.lost is not None):
                 state = self._read_batch()
         except MessageTooLargeError as error:
@@ -151,8 +154,8 @@ class Socket:
             # Not left to poll: where an error is pending, libuv stops watching before all is read.
             self._look_again = self.loop.call_soon(_on_readable, weakref.ref(self))
 
-    def _read_batch(self) -> int:
-        state, records, arena = self.raw.receive(self.association.room)
+    def _read_batch(self, most: int | None = None) -> int:
+        state, records, arena = self.raw.receive(self.association.room, most)
         for record in records:
             data = arena[record[0] : record[0] + record[1]]
             if record[2] & MSG_NOTIFICATION:

@@ -59,6 +59,17 @@ async def test_an_association_goes_on_in_another_conn(pair: Pair) -> None:
         await pair.server.receive()
 
 
+async def test_an_accepted_association_can_be_detached_with_what_was_sent_already() -> None:
+    async with listen("127.0.0.1:0") as listener:
+        async with connect(listener.local_addresses) as client:
+            await client.send_many([b"early", b"too"])
+            await until(lambda: client.status().unacknowledged == 0)
+            descriptor = (await listener.accept()).detach()
+            async with Conn.from_fd(descriptor) as server:
+                assert [(await server.receive()).data for _ in range(2)] == [b"early", b"too"]
+                await client.close()
+
+
 async def test_a_socket_of_the_standard_library_becomes_a_conn() -> None:
     async with listen("127.0.0.1:0") as listener:
         python = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)

@@ -1,5 +1,6 @@
 """The examples do what they say, as a user would run them."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import sctpio
 from support import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,12 +20,12 @@ def command(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-u", "-W", "error", "-X", "dev", str(EXAMPLES / name), *arguments]
 
 
-def run(name: str, *arguments: str) -> str:
+def run(name: str, *arguments: str, seconds: float = 50) -> str:
     done = subprocess.run(
         command(name, *arguments),
         capture_output=True,
         text=True,
-        timeout=50 * PATIENCE,
+        timeout=seconds * PATIENCE,
         check=False,
     )
     # Debug mode reports slow callbacks; nothing else may be said there.
@@ -69,6 +71,58 @@ def test_multihomed() -> None:
         "client: path to 127.0.0.2",
     ]
     assert lines[4] == "server: by the second path"
+
+
+def test_failover() -> None:
+    said = run("failover.py", seconds=150)
+    assert len(re.findall(r"switched over in \d+ ms", said)) == 4
+    assert len(re.findall(r"back on 10.77.1.2:5000", said)) == 4
+    assert said.count("messages: none lost, none twice, none out of order") == 4
+    assert said.count("POTENTIALLY_FAILED") >= 2
+
+
+def test_handover() -> None:
+    one, two = run("handover.py").splitlines()
+    assert re.fullmatch(r"worker \d+: hello", one)
+    assert one == two
+
+
+def test_workers() -> None:
+    with subprocess.Popen(
+        command("workers.py", "127.0.0.1:0", "--processes", "1"), stdout=subprocess.PIPE, text=True
+    ) as workers:
+        try:
+            assert workers.stdout is not None
+            line = workers.stdout.readline()
+            assert (found := re.fullmatch(r"process (\d+) listens on (127.0.0.1:\d+)\n", line))
+            assert ask(found[2]) == f"{found[1]}: hello"
+        finally:
+            workers.terminate()
+
+
+def test_two_workers_share_the_associations() -> None:
+    with subprocess.Popen(
+        command("workers.py", "127.0.0.1:5001", "--processes", "2"), stdout=subprocess.PIPE, text=True
+    ) as workers:
+        try:
+            assert workers.stdout is not None
+            both = {workers.stdout.readline().split()[1] for _ in range(2)}
+            seen: set[str] = set()
+            end = time.monotonic() + 40 * PATIENCE
+            while seen != both:
+                assert time.monotonic() < end, f"only {seen} of {both} served"
+                seen.add(ask("127.0.0.1:5001").partition(":")[0])
+        finally:
+            workers.terminate()
+
+
+def ask(address: str) -> str:
+    async def talk() -> str:
+        async with sctpio.connect(address) as conn:
+            await conn.send(b"hello")
+            return (await conn.receive()).data.decode()
+
+    return asyncio.run(talk())
 
 
 @pytest.mark.parametrize("name", ["server.py", "client.py"])

@@ -201,12 +201,14 @@ class KernelSocket:
         _check(fd, "accept")
         return KernelSocket(fd, v6=self._v6), _source(ffi.buffer(source)[: length[0]])
 
-    def receive(self, room: int) -> Batch:
-        """Receive what there is: up to `room` bytes, within the sizes that an arena can have."""
+    def receive(self, room: int, most: int | None = None) -> Batch:
+        """Receive what there is: up to `room` bytes (within what an arena can have) and `most` records."""
         scratch = _scratch
         size = min(max(room, LEAST_ARENA), ARENA)
         count = _check(
-            lib.sctpio_receive(self._fd, scratch.arena, size, scratch.records, RECORDS, scratch.state),
+            lib.sctpio_receive(
+                self._fd, scratch.arena, size, scratch.records, most or RECORDS, scratch.state
+            ),
             "receive",
         )
         records = RECORD.iter_unpack(scratch.record_bytes[: count * RECORD.size])
