@@ -9,12 +9,13 @@ import warnings
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from ._association import Inbox
-from ._codec import ADDR_OVER, PR_PRIO, PR_RTX, PR_TTL, SACK_IMMEDIATELY, UNORDERED
+from ._codec import ADDR_OVER, SACK_IMMEDIATELY, UNORDERED
 from ._events import EventStream
 from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings, open_events
+from ._outgoing import SendOptions, check_numbers, number16, payload, policy_of
 from ._resolve import is_literal, resolve
 from ._socket import Socket
 from .address import Address, AddressLike, split_like
@@ -43,7 +44,6 @@ __all__ = ["Conn", "Statistics", "Stream", "connect"]
 BATCH = 64
 BATCH_BYTES = 16 * 1024
 
-U32 = 0xFFFFFFFF
 NO_EXTRAS = (None, None, None, None, None)
 
 
@@ -150,15 +150,17 @@ class Conn:
         association, sock = self._association, self._socket
         if association.end is not None or association.inbound_over:
             raise association.outcome()
-        data = _payload(data)
-        self._check_numbers(stream, ppid, context)
+        data = payload(data)
+        check_numbers(stream, ppid, context, association.outbound_streams)
         flags = (UNORDERED if unordered else 0) | (SACK_IMMEDIATELY if sack_immediately else 0)
         extras = None
         if (lifetime, max_retransmissions, priority, path, auth_key) != NO_EXTRAS:
-            policy, value = _policy(lifetime, max_retransmissions, priority)
+            policy, value = policy_of(lifetime, max_retransmissions, priority)
             where = b"" if path is None else sock.raw.pack_path(self._path(path))
             flags |= ADDR_OVER if path is not None else 0
-            extras = SendExtras(policy, value, where, -1 if auth_key is None else _u16("auth_key", auth_key))
+            extras = SendExtras(
+                policy, value, where, -1 if auth_key is None else number16("auth_key", auth_key)
+            )
         await self._send_one(data, stream, flags, ppid, context, extras)
 
     async def _send_one(
@@ -205,10 +207,11 @@ class Conn:
     def _outgoing(self, item: Buffer | Message, defaults: tuple[int, int, int, int]) -> Outgoing:
         if isinstance(item, Message):
             flags = UNORDERED if item.unordered else 0
-            outgoing = Outgoing(_payload(item.data), item.stream, flags, item.ppid, item.context)
+            outgoing = Outgoing(payload(item.data), item.stream, flags, item.ppid, item.context)
         else:
-            outgoing = Outgoing(_payload(item), *defaults)
-        self._check_numbers(outgoing.stream, outgoing.ppid, outgoing.context)
+            outgoing = Outgoing(payload(item), *defaults)
+        limit = self._association.outbound_streams
+        check_numbers(outgoing.stream, outgoing.ppid, outgoing.context, limit)
         return outgoing
 
     async def _send_batch(self, messages: Sequence[Outgoing]) -> None:
@@ -228,17 +231,6 @@ class Conn:
                 await self._send_one(*messages[0], None)
                 taken = 1
             messages = messages[taken:]
-
-    def _check_numbers(self, stream: int, ppid: int, context: int) -> None:
-        limit = self._association.outbound_streams
-        if not isinstance(ppid, int) or not isinstance(context, int) or not isinstance(stream, int):
-            raise TypeError(f"stream, ppid and context are numbers, not {stream!r}, {ppid!r}, {context!r}")
-        if not 0 <= stream < limit:
-            raise StreamOutOfRangeError(stream, limit)
-        if not 0 <= ppid <= U32:
-            raise ValueError(f"ppid is {ppid!r}; it takes a number from 0 to {U32}")
-        if not 0 <= context <= U32:
-            raise ValueError(f"context is {context!r}; it takes a number from 0 to {U32}")
 
     def _path(self, path: AddressLike) -> Address:
         if isinstance(path, str) and is_literal(path):
@@ -563,7 +555,7 @@ class Stream:
     def __repr__(self) -> str:
         return f"<sctpio.Stream {self.id} of {self._conn!r}>"
 
-    async def send(self, data: Buffer, *, ppid: int | None = None, **options: Any) -> None:
+    async def send(self, data: Buffer, *, ppid: int | None = None, **options: Unpack[SendOptions]) -> None:
         """Send one message on this stream; the options are those of `Conn.send`."""
         await self._conn.send(data, stream=self.id, ppid=self.ppid if ppid is None else ppid, **options)
 
@@ -672,42 +664,3 @@ def _known_local(raw: StackSocket, local: Address | None) -> Address | None:
         return raw.local_addresses(0)
     except OSError:
         return local
-
-
-def _payload(data: Buffer) -> Buffer:
-    """Check a message's data; `len` of the result is its bytes."""
-    if isinstance(data, memoryview):
-        data = data.cast("B") if data.contiguous else data.tobytes()
-    elif not isinstance(data, bytes | bytearray):
-        raise TypeError(f"a message is bytes, bytearray or memoryview, not {type(data).__name__}")
-    if not data:
-        raise ValueError("an SCTP message has at least one byte (RFC 9260 3.3.1); this one is empty")
-    return data
-
-
-def _u16(name: str, value: int) -> int:
-    if not 0 <= value <= 0xFFFF:
-        raise ValueError(f"{name} is {value!r}; it takes a number from 0 to 65535")
-    return value
-
-
-def _policy(lifetime: float | None, max_retransmissions: int | None, priority: int | None) -> tuple[int, int]:
-    given = {
-        "lifetime": lifetime,
-        "max_retransmissions": max_retransmissions,
-        "priority": priority,
-    }
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if len(chosen) > 1:
-        raise ValueError(f"a message has one policy at most; given are {', '.join(chosen)}")
-    if lifetime is not None:
-        if not 0 < lifetime <= U32 / 1000:
-            raise ValueError(f"lifetime is {lifetime!r}; it takes seconds above 0, at most {U32 / 1000}")
-        return PR_TTL, max(1, round(lifetime * 1000))
-    for name, policy in (("max_retransmissions", PR_RTX), ("priority", PR_PRIO)):
-        if name in chosen:
-            value = chosen[name]
-            if not 0 <= value <= U32:
-                raise ValueError(f"{name} is {value!r}; it takes a number from 0 to {U32}")
-            return policy, int(value)
-    return 0, 0

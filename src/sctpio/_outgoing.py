@@ -1,0 +1,78 @@
+"""What may be sent: the checks of a message before it goes to a stack."""
+
+from typing import TypedDict
+
+from ._codec import PR_PRIO, PR_RTX, PR_TTL
+from .address import AddressLike
+from .errors import StreamOutOfRangeError
+from .stacks.base import Buffer
+
+U32 = 0xFFFFFFFF
+
+
+class SendOptions(TypedDict, total=False):
+    """The options of `Conn.send` that `Stream.send` hands on."""
+
+    unordered: bool
+    lifetime: float | None
+    max_retransmissions: int | None
+    priority: int | None
+    context: int
+    path: AddressLike | None
+    sack_immediately: bool
+    auth_key: int | None
+
+
+def payload(data: Buffer) -> Buffer:
+    """Check a message's data; `len` of the result is its bytes."""
+    if isinstance(data, memoryview):
+        data = data.cast("B") if data.contiguous else data.tobytes()
+    elif not isinstance(data, bytes | bytearray):
+        raise TypeError(f"a message is bytes, bytearray or memoryview, not {type(data).__name__}")
+    if not data:
+        raise ValueError("an SCTP message has at least one byte (RFC 9260 3.3.1); this one is empty")
+    return data
+
+
+def check_numbers(stream: int, ppid: int, context: int, limit: int) -> None:
+    """Check the numbers of a message; the association has `limit` outbound streams."""
+    if not isinstance(ppid, int) or not isinstance(context, int) or not isinstance(stream, int):
+        raise TypeError(f"stream, ppid and context are numbers, not {stream!r}, {ppid!r}, {context!r}")
+    if not 0 <= stream < limit:
+        raise StreamOutOfRangeError(stream, limit)
+    if not 0 <= ppid <= U32:
+        raise ValueError(f"ppid is {ppid!r}; it takes a number from 0 to {U32}")
+    if not 0 <= context <= U32:
+        raise ValueError(f"context is {context!r}; it takes a number from 0 to {U32}")
+
+
+def number16(name: str, value: int) -> int:
+    """Check a 16-bit number."""
+    if not 0 <= value <= 0xFFFF:
+        raise ValueError(f"{name} is {value!r}; it takes a number from 0 to 65535")
+    return value
+
+
+def policy_of(
+    lifetime: float | None, max_retransmissions: int | None, priority: int | None
+) -> tuple[int, int]:
+    """Give the PR-SCTP policy and its value (RFC 3758, RFC 7496); at most one may be chosen."""
+    given = {
+        "lifetime": lifetime,
+        "max_retransmissions": max_retransmissions,
+        "priority": priority,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if len(chosen) > 1:
+        raise ValueError(f"a message has one policy at most; given are {', '.join(chosen)}")
+    if lifetime is not None:
+        if not 0 < lifetime <= U32 / 1000:
+            raise ValueError(f"lifetime is {lifetime!r}; it takes seconds above 0, at most {U32 / 1000}")
+        return PR_TTL, max(1, round(lifetime * 1000))
+    for name, number in (("max_retransmissions", PR_RTX), ("priority", PR_PRIO)):
+        if name in chosen:
+            value = chosen[name]
+            if not 0 <= value <= U32:
+                raise ValueError(f"{name} is {value!r}; it takes a number from 0 to {U32}")
+            return number, int(value)
+    return 0, 0
