@@ -1,16 +1,16 @@
 import asyncio
 
-from sctpio import AssociationChange, Conn, listen
+from sctpio import AssociationChange, Conn, Event, EventStream, listen
 
 
-async def print_events(conn: Conn) -> None:
-    async for event in conn.events():
+async def print_events(events: EventStream[Event]) -> None:
+    async for event in events:
         print(event)
 
 
 async def echo(conn: Conn) -> None:
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(print_events(conn))
+        tasks.create_task(print_events(conn.events()))
         async for message in conn:
             await conn.send(message.data, stream=message.stream, ppid=message.ppid)
 

@@ -150,7 +150,7 @@ class Socket:
             self._release()
         elif association.full and not association.discarding:
             self._pause()
-        elif state == MORE and self._look_again is None:
+        elif state == MORE and most is None and self._look_again is None:
             # Not left to poll: where an error is pending, libuv stops watching before all is read.
             self._look_again = self.loop.call_soon(_on_readable, weakref.ref(self))
 
