@@ -73,6 +73,7 @@ def test_multihomed() -> None:
     assert lines[4] == "server: by the second path"
 
 
+@pytest.mark.timeout(1800)  # default parameters take their seconds; `run` has its own limit
 def test_failover() -> None:
     said = run("failover.py", seconds=150)
     assert len(re.findall(r"switched over in \d+ ms", said)) == 4
