@@ -57,6 +57,10 @@ class OpenIntEnum(enum.IntEnum):
         member._value_ = int(value)
         return member
 
+    def __reduce_ex__(self, proto: object) -> tuple[type[Self], tuple[int]]:
+        # By value: Python 3.11.2 copies by name, which a member without one does not have.
+        return type(self), (self._value_,)
+
 
 class AssociationState(OpenIntEnum):
     """What happened to an association (enum sctp_sac_state, RFC 6458 section 6.1.1)."""
