@@ -32,16 +32,22 @@ async def connected(
     connect_with: dict[str, Any] | None = None,
 ) -> AsyncIterator[Pair]:
     """Connect a client with an ephemeral listener; whatever is left open at the end is aborted."""
-    async with listen(local, **(listen_with or {})) as listener:
-        client = await connect(listener.local_addresses, **(connect_with or {}))
+    async with listen(local, **(listen_with or {})) as listener, paired(listener, connect_with) as pair:
+        yield pair
+
+
+@asynccontextmanager
+async def paired(listener: Listener, connect_with: dict[str, Any] | None) -> AsyncIterator[Pair]:
+    """Connect a client with a listener; both ends are aborted at the end."""
+    client = await connect(listener.local_addresses, **(connect_with or {}))
+    try:
+        server = await listener.accept()
         try:
-            server = await listener.accept()
-            try:
-                yield Pair(client, server, listener)
-            finally:
-                await server.abort()
+            yield Pair(client, server, listener)
         finally:
-            await client.abort()
+            await server.abort()
+    finally:
+        await client.abort()
 
 
 async def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:

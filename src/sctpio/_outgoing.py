@@ -46,11 +46,13 @@ def check_numbers(stream: int, ppid: int, context: int, limit: int) -> None:
         raise ValueError(f"context is {context!r}; it takes a number from 0 to {U32}")
 
 
-def number16(name: str, value: int) -> int:
-    """Check a 16-bit number."""
-    if not 0 <= value <= 0xFFFF:
-        raise ValueError(f"{name} is {value!r}; it takes a number from 0 to 65535")
-    return value
+def key_number(auth_key: int | None) -> int:
+    """Give the number of a shared key, -1 for the association's active one (RFC 4895)."""
+    if auth_key is None:
+        return -1
+    if not 0 <= auth_key <= 0xFFFF:
+        raise ValueError(f"auth_key is {auth_key!r}; it takes a number from 0 to 65535")
+    return auth_key
 
 
 def policy_of(

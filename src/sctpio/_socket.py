@@ -119,9 +119,7 @@ class Socket:
     def on_readable(self) -> None:
         """Take what the socket has (called by the loop)."""
         self.wakeups += 1
-        if self._look_again is not None:
-            self._look_again.cancel()
-            self._look_again = None
+        self._forget_to_look()
         if self._watch is not None:
             self._watch.acknowledge()
         self._read()
@@ -200,10 +198,13 @@ class Socket:
             event = UnknownEvent(type=0, flags=0, raw=data)
         self.association.take_event(event)
 
-    def _pause(self) -> None:
+    def _forget_to_look(self) -> None:
         if self._look_again is not None:
             self._look_again.cancel()
             self._look_again = None
+
+    def _pause(self) -> None:
+        self._forget_to_look()
         if self._reading:
             self._set_reading(False)
             self.pauses += 1
@@ -267,9 +268,7 @@ class Socket:
 
     def _unwatch(self) -> None:
         """Leave the loop. Before the descriptor is closed: the loop would keep its number for the next."""
-        if self._look_again is not None:
-            self._look_again.cancel()
-            self._look_again = None
+        self._forget_to_look()
         if self._watch is not None:
             self.loop.remove_reader(self._watch.fileno())
             self._watch.close()

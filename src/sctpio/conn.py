@@ -15,7 +15,7 @@ from ._association import Inbox
 from ._codec import ADDR_OVER, SACK_IMMEDIATELY, UNORDERED
 from ._events import EventStream
 from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings, open_events
-from ._outgoing import SendOptions, check_numbers, number16, payload, policy_of
+from ._outgoing import SendOptions, check_numbers, key_number, payload, policy_of
 from ._resolve import is_literal, resolve
 from ._socket import Socket
 from .address import Address, AddressLike, split_like
@@ -158,9 +158,7 @@ class Conn:
             policy, value = policy_of(lifetime, max_retransmissions, priority)
             where = b"" if path is None else sock.raw.pack_path(self._path(path))
             flags |= ADDR_OVER if path is not None else 0
-            extras = SendExtras(
-                policy, value, where, -1 if auth_key is None else number16("auth_key", auth_key)
-            )
+            extras = SendExtras(policy, value, where, key_number(auth_key))
         await self._send_one(data, stream, flags, ppid, context, extras)
 
     async def _send_one(

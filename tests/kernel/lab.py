@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sctpio import AssocInfo, Listener, Option, PeerAddressParameters, RtoInfo, connect, listen
-from support import Pair
+from sctpio import AssocInfo, Listener, Option, PeerAddressParameters, RtoInfo, listen
+from support import Pair, paired
 
 T = TypeVar("T")
 
@@ -186,17 +186,9 @@ async def joined(
     """Connect a client here with a listener there, over one link or several."""
     used = lab.links[:links]
     listener = lab.listen("/".join(link.remote for link in used), **(listen_with or {}))
-    async with listener:
-        local = "/".join(link.local for link in used) + ":0"
-        client = await connect(listener.local_addresses, local=local, **(connect_with or {}))
-        try:
-            server = await listener.accept()
-            try:
-                yield Pair(client, server, listener)
-            finally:
-                await server.abort()
-        finally:
-            await client.abort()
+    local = "/".join(link.local for link in used) + ":0"
+    async with listener, paired(listener, {"local": local, **(connect_with or {})}) as pair:
+        yield pair
 
 
 @dataclass(frozen=True, slots=True)
