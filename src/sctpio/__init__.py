@@ -3,9 +3,11 @@
 Start with `listen` and `connect`; `available_stacks()` tells whether this machine has SCTP.
 """
 
+from ._broadcast import BroadcastResult
 from ._events import EventStream
 from .address import Address, AddressLike
-from .conn import Conn, Statistics, Stream, connect
+from .conn import Conn, Stream, connect
+from .endpoint import Endpoint, open_endpoint
 from .errors import (
     AssociationAbortedError,
     AssociationError,
@@ -25,6 +27,7 @@ from .message import Message
 from .options import *  # noqa: F403
 from .options import __all__ as _option_names
 from .stacks import available_stacks
+from .statistics import EndpointStatistics, Statistics
 
 __all__ = [
     "Address",
@@ -32,10 +35,13 @@ __all__ = [
     "AssociationAbortedError",
     "AssociationError",
     "AssociationLostError",
+    "BroadcastResult",
     "ClosedError",
     "Conn",
     "DecodeError",
     "EndOfAssociation",
+    "Endpoint",
+    "EndpointStatistics",
     "EventStream",
     "Listener",
     "Message",
@@ -49,6 +55,7 @@ __all__ = [
     "available_stacks",
     "connect",
     "listen",
+    "open_endpoint",
     *_event_names,
     *_option_names,
 ]

@@ -1,20 +1,31 @@
-"""The loop room of a listening socket: who waits for the next association."""
+"""The loop room of a listening one-to-one socket: who waits for the next association."""
 
 import asyncio
+import contextlib
 import threading
 import weakref
+from collections.abc import Callable
 
+from ._link import Link
+from ._socket import Socket
 from ._waiting import Waiters
-from .address import Address
 from .errors import ClosedError
+from .events import Event
+from .options import Status
 from .stacks.base import StackSocket
 
 
 class Acceptor:
     """A listening descriptor; the loop watches it only while a task waits."""
 
-    def __init__(self, raw: StackSocket, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        raw: StackSocket,
+        loop: asyncio.AbstractEventLoop,
+        new_socket: Callable[[StackSocket], Socket],
+    ) -> None:
         self.raw = raw
+        self._new_socket = new_socket
         self.loop = loop
         self.wakeups = 0
         self._thread = threading.get_ident()
@@ -26,17 +37,27 @@ class Acceptor:
         """Whether the descriptor is gone."""
         return self.raw.fileno() < 0
 
-    async def accept(self) -> tuple[StackSocket, Address]:
+    async def accept(self) -> Link:
         """Wait for an association; a cancelled wait takes none."""
         first = False
         while not self.closed:
             accepted = self.raw.accept()
             if accepted is not None:
-                return accepted
+                sock = self._new_socket(accepted[0])
+                sock.association.peer = accepted[1]
+                return _started(sock)
             self._set_reading(True)
             await self._waiters.wait(first=first)
             first = True
         raise ClosedError("the listener is closed")
+
+    def subscribe(self, kind: type[Event]) -> None:
+        """Turn an event on for associations to come; raises OSError."""
+        self.raw.subscribe(kind, True, 0)
+
+    def unsubscribe(self, kind: type[Event]) -> None:
+        """Turn an event off for associations to come."""
+        self.raw.subscribe(kind, False, 0)
 
     def on_readable(self) -> None:
         """Wake one task (called by the loop)."""
@@ -62,7 +83,7 @@ class Acceptor:
             self.raw.close()
             self._waiters.wake_all()
 
-    def dispose(self) -> None:
+    def abandon(self) -> None:
         """Release what a forgotten listener held, from whichever thread the collector runs in."""
         if self.closed:
             return
@@ -72,6 +93,21 @@ class Acceptor:
             self.close()
         else:
             self.loop.call_soon_threadsafe(self.close)
+
+
+def _started(sock: Socket) -> Link:
+    link = Link(sock.association, sock)
+    try:
+        sock.start()
+        if not sock.association.established:
+            # Its COMM_UP was lost: the stack drops events when it is out of memory.
+            with contextlib.suppress(OSError):
+                status = sock.raw.get_option(Status, 0, None)
+                sock.association.up(status.association_id, status.outbound_streams, status.inbound_streams)
+    except BaseException:
+        link.abort()
+        raise
+    return link
 
 
 def _on_readable(reference: "weakref.ref[Acceptor]") -> None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from ._association import Association
 from ._events import EventHub, EventStream
+from ._intake import Intake
 from ._socket import Socket
 from ._waiting import Waiters
 from .events import Event, SenderDry, UnknownEvent
@@ -111,16 +112,23 @@ class Settings:
         for kind in subscribable(raw, self.events):
             raw.subscribe(kind, True, 0)
 
+    def new_association(self, parent: EventHub | None = None, intake: Intake | None = None) -> Association:
+        """Make the state of an association that is, or will be.
+
+        Where it shares an `intake`, its events are for the parent's iterators too.
+        """
+        loop = asyncio.get_running_loop()
+        return Association(
+            loop,
+            intake=intake or Intake(loop, self.receive_buffer),
+            max_message_size=self.max_message_size,
+            hub=EventHub(loop, () if intake else self.events, parent),
+            shared=intake is not None,
+        )
+
     def new_socket(self, raw: StackSocket, parent: EventHub | None = None) -> Socket:
         """Make the loop's side of a socket that has, or will have, one association."""
-        loop = asyncio.get_running_loop()
-        association = Association(
-            loop,
-            receive_buffer=self.receive_buffer,
-            max_message_size=self.max_message_size,
-            hub=EventHub(loop, self.events, parent),
-        )
-        return Socket(raw, loop, association)
+        return Socket(raw, asyncio.get_running_loop(), self.new_association(parent))
 
 
 def check_types(types: tuple[type[Event], ...]) -> tuple[type[Event], ...]:

@@ -2,18 +2,8 @@
 
 import asyncio
 import socket
-from ipaddress import ip_address
 
-from .address import Address, AddressLike, split_like
-
-
-def is_literal(host: str) -> bool:
-    """Tell whether a host is an IP address, not a name."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+from .address import Address, AddressLike, is_literal, split_like
 
 
 async def resolve(address: AddressLike) -> list[Address]:

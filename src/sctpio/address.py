@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
-__all__ = ["Address", "AddressLike", "Host", "split", "split_like"]
+__all__ = ["Address", "AddressLike", "Host", "is_literal", "split", "split_like"]
 
 Host = IPv4Address | IPv6Address
 
@@ -206,3 +206,12 @@ def _check_together(hosts: tuple[Host | str, ...]) -> None:
         raise ValueError("a host is given twice")
     if len(hosts) > 1 and any(not isinstance(h, str) and h.is_unspecified for h in hosts):
         raise ValueError("a wildcard host stands among others")
+
+
+def is_literal(host: str) -> bool:
+    """Tell whether a host is an IP address, not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -7,17 +7,16 @@ down), `AssociationAbortedError`, `AssociationLostError`, `ClosedError` (closed 
 import errno
 import warnings
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from ._association import Inbox
-from ._codec import ADDR_OVER, SACK_IMMEDIATELY, UNORDERED
+from ._codec import UNORDERED
 from ._events import EventStream
+from ._intake import Inbox
+from ._link import Link
 from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings, open_events
-from ._outgoing import SendOptions, check_numbers, key_number, payload, policy_of
-from ._resolve import is_literal, resolve
-from ._socket import Socket
+from ._outgoing import SendOptions, check_numbers, payload
+from ._resolve import resolve
 from .address import Address, AddressLike, split_like
 from .errors import EndOfAssociation, StreamOutOfRangeError
 from .events import Event, EventsDropped
@@ -31,40 +30,19 @@ from .options import (
     PrimaryAddress,
     Status,
 )
-from .stacks.base import Buffer, Outgoing, SendExtras, StackSocket
+from .stacks.base import Buffer, Outgoing, StackSocket
+from .statistics import Statistics
 
 T = TypeVar("T", bound=Option)
 E = TypeVar("E", bound=Event)
 F = TypeVar("F", bound=Event)
 G = TypeVar("G", bound=Event)
 
-__all__ = ["Conn", "Statistics", "Stream", "connect"]
+__all__ = ["Conn", "Stream", "connect"]
 
 # Messages of one sendmmsg, and messages larger than this go one by one: a batch copies its payload.
 BATCH = 64
 BATCH_BYTES = 16 * 1024
-
-NO_EXTRAS = (None, None, None, None, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """Counters of a `Conn` since it was opened. Sizes are in bytes.
-
-    `unread_*` is what was received and not read; `pauses` how often reading stopped because that filled
-    the receive buffer; `wakeups` how often the loop called for this association.
-    """
-
-    messages_sent: int
-    bytes_sent: int
-    messages_received: int
-    bytes_received: int
-    unread_messages: int
-    unread_bytes: int
-    reading_paused: bool
-    pauses: int
-    waiting_senders: int
-    wakeups: int
 
 
 class Conn:
@@ -74,21 +52,20 @@ class Conn:
     gracefully, or at once where an exception leaves the block.
     """
 
-    def __init__(self, sock: Socket, *, local: Address | None, peer: Address) -> None:
-        self._socket = sock
-        self._association = sock.association
+    def __init__(self, link: Link, local: Address | None) -> None:
+        self._link = link
+        self._association = link.association
         self._local = local
-        self._peer = peer
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else "open"
-        return f"<sctpio.Conn {state} association={self.association_id} peer={self._peer}>"
+        return f"<sctpio.Conn {state} association={self.association_id} peer={self._association.peer}>"
 
     def __del__(self) -> None:
-        sock = getattr(self, "_socket", None)
-        if sock is not None and sock.raw.fileno() >= 0:
+        link = getattr(self, "_link", None)
+        if link is not None and not link.association.over:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
-            sock.dispose()
+            link.forget()
 
     async def __aenter__(self) -> Self:
         return self
@@ -147,33 +124,22 @@ class Conn:
         Raises ValueError for an empty message (RFC 9260 has none) or a number out of range,
         StreamOutOfRangeError, MessageTooLargeError, or how the association ended.
         """
-        association, sock = self._association, self._socket
-        if association.end is not None or association.inbound_over:
-            raise association.outcome()
-        data = payload(data)
-        check_numbers(stream, ppid, context, association.outbound_streams)
-        flags = (UNORDERED if unordered else 0) | (SACK_IMMEDIATELY if sack_immediately else 0)
-        extras = None
-        if (lifetime, max_retransmissions, priority, path, auth_key) != NO_EXTRAS:
-            policy, value = policy_of(lifetime, max_retransmissions, priority)
-            where = b"" if path is None else sock.raw.pack_path(self._path(path))
-            flags |= ADDR_OVER if path is not None else 0
-            extras = SendExtras(policy, value, where, key_number(auth_key))
-        await self._send_one(data, stream, flags, ppid, context, extras)
-
-    async def _send_one(
-        self, data: Buffer, stream: int, flags: int, ppid: int, context: int, extras: SendExtras | None
-    ) -> None:
-        sock, association, size = self._socket, self._association, len(data)
-        arguments = (association.id, data, stream, flags, ppid, context, extras)
-        try:
-            sent = not len(association.senders) and sock.raw.send(*arguments)
-        except OSError as error:
-            raise sock.send_failed(error, size) from None
-        if not sent:
-            await sock.send(partial(sock.raw.send, *arguments), size)
-        sock.messages_sent += 1
-        sock.bytes_sent += size
+        link = self._link
+        await link.send(
+            link.prepare(
+                data,
+                stream,
+                ppid,
+                unordered,
+                lifetime,
+                max_retransmissions,
+                priority,
+                context,
+                path,
+                sack_immediately,
+                auth_key,
+            )
+        )
 
     async def send_many(
         self, messages: Iterable[Buffer | Message], *, stream: int = 0, ppid: int = 0, unordered: bool = False
@@ -213,30 +179,17 @@ class Conn:
         return outgoing
 
     async def _send_batch(self, messages: Sequence[Outgoing]) -> None:
-        sock, association = self._socket, self._association
+        association = self._association
         while messages:
             association.check_alive()
             taken = 0
             if len(messages) > 1 and not len(association.senders):
-                try:
-                    taken = sock.raw.send_batch(association.id, messages)
-                except OSError as error:
-                    raise sock.send_failed(error, len(messages[0].data)) from None
-                sock.messages_sent += taken
-                sock.bytes_sent += sum(len(message.data) for message in messages[:taken])
+                taken = self._link.send_batch(messages)
             if not taken:
                 # One message waits for room; the rest follows as a batch.
-                await self._send_one(*messages[0], None)
+                await self._link.send((association.id, *messages[0], None))
                 taken = 1
             messages = messages[taken:]
-
-    def _path(self, path: AddressLike) -> Address:
-        if isinstance(path, str) and is_literal(path):
-            path = (path, 0)
-        address = path if isinstance(path, Address) else Address(*split_like(path))
-        if len(address.hosts) != 1:
-            raise ValueError(f"{str(address)!r} is not a path; it takes one address of the peer")
-        return address if address.port else Address(address.hosts, self._peer.port)
 
     async def flush(self) -> None:
         """Wait until the peer has acknowledged everything that was sent (SCTP_SENDER_DRY_EVENT).
@@ -245,7 +198,7 @@ class Conn:
         ReceiveBufferFullError where unread messages keep the answer from being read.
         """
         self._check_open()
-        await self._socket.flush()
+        await self._link.flush()
 
     # Receiving
 
@@ -256,18 +209,18 @@ class Conn:
         after the peer's graceful shutdown, else how the association ended. ReceiveBufferFullError when
         claimed streams' unread messages fill the buffer, so that none could ever come.
         """
-        return await self._receive(self._association.inbox)
+        return await self._receive(self._association.intake.inbox)
 
     async def receive_many(self, limit: int | None = None) -> list[Message]:
         """Give all messages that are buffered, at most `limit`; wait until there is one. As `receive`."""
         if limit is not None and limit < 1:
             raise ValueError(f"limit is {limit!r}; it takes a number from 1, or None")
-        inbox = self._association.inbox
+        inbox = self._association.intake.inbox
         first = await self._receive(inbox)
-        take = self._association.take
+        take = self._association.intake.take
         count = len(inbox.messages) if limit is None else min(limit - 1, len(inbox.messages))
         messages = [first, *(take(inbox) for _ in range(count))]
-        self._socket.resume()
+        self._link.carrier.resume()
         return messages
 
     async def _receive(self, inbox: Inbox) -> Message:
@@ -275,9 +228,9 @@ class Conn:
         inbox.note_reader()
         while not inbox.messages:
             association.check_alive()
-            await association.wait_for_input(inbox.waiters, inbox)
-        message = association.take(inbox)
-        self._socket.resume()
+            await association.intake.wait(inbox.waiters, inbox)
+        message = association.intake.take(inbox)
+        self._link.carrier.resume()
         return message
 
     def __aiter__(self) -> AsyncIterator[Message]:
@@ -323,15 +276,15 @@ class Conn:
         `events=` kept. It ends with the association, however that ends. Raises OSError where the stack
         refuses a type that was named.
         """
-        sock, association = self._socket, self._association
+        link, association = self._link, self._association
         return open_events(
-            sock.raw,
+            self._raw,
             association.hub,
             types,
             owner=self,
-            subscribe=sock.subscribe,
-            unsubscribe=sock.unsubscribe,
-            wait=association.wait_for_input,
+            subscribe=link.subscribe,
+            unsubscribe=link.unsubscribe,
+            wait=association.intake.wait,
         )
 
     # Ending
@@ -343,7 +296,7 @@ class Conn:
         or after the association ended, does nothing. Cancelling it aborts, closes and re-raises. Raises
         AssociationError where the association fails before all was delivered.
         """
-        await self._socket.close()
+        await self._link.close()
 
     async def abort(self, cause: bytes = b"") -> None:
         """End the association at once with an ABORT (RFC 9260 9.1); unsent data is lost. Does not wait.
@@ -351,7 +304,20 @@ class Conn:
         `cause` is for the peer; the kernel's one-to-one sockets have no way to carry it (sendmsg refuses
         SCTP_ABORT there), so they send the ABORT without it, and that is logged.
         """
-        self._socket.abort(cause=cause)
+        self._link.abort(cause=cause)
+
+    async def peel_off(self) -> "Conn":
+        """Move the association of a one-to-many socket to a socket of its own, and give this `Conn` again.
+
+        Nothing is lost or reordered; tasks that wait, claimed streams and subscribed events go on. The
+        socket that it came from knows it no more (RFC 6458 section 9.2). Does not wait.
+
+        Raises RuntimeError where it has a socket of its own already, OSError (EMFILE and the like), or how
+        the association ended.
+        """
+        self._check_open()
+        self._link.peel_off()
+        return self
 
     async def wait_closed(self) -> None:
         """Wait until the association has ended, however. Cancelling changes nothing.
@@ -360,7 +326,7 @@ class Conn:
         """
         association = self._association
         while not association.over:
-            await association.wait_for_input(association.state_waiters)
+            await association.intake.wait(association.state_waiters)
 
     @property
     def is_closed(self) -> bool:
@@ -368,8 +334,8 @@ class Conn:
         return self._association.over
 
     def fileno(self) -> int:
-        """Give the descriptor, -1 once the association has ended."""
-        return self._socket.raw.fileno()
+        """Give the descriptor, -1 once the association has ended. One-to-many associations share theirs."""
+        return -1 if self._association.over else self._raw.fileno()
 
     def detach(self) -> int:
         """Give the descriptor, with its association, to the caller, and forget it.
@@ -377,12 +343,12 @@ class Conn:
         The caller closes it. Raises RuntimeError where received messages would be lost: read them first.
         """
         self._check_open()
-        unread, _ = self._association.unread()
+        unread, _ = self._association.intake.unread()
         if unread:
             raise RuntimeError(f"{unread} received messages would be lost by detaching: read them first")
         if self._association.has_partial:
             raise RuntimeError("a message of which more is to come would be lost by detaching: read it first")
-        return self._socket.detach()
+        return self._link.detach()
 
     # Knowing
 
@@ -393,10 +359,7 @@ class Conn:
         the primary path. Raises OSError, or how the association ended.
         """
         self._check_open()
-        raw, identifier = self._socket.raw, self._association.id
-        if path is None and kind is PeerAddressInfo:
-            path = raw.get_option(Status, identifier, None).primary.address
-        return raw.get_option(kind, identifier, None if path is None else self._path(path))
+        return self._link.get_option(kind, path)
 
     def set_option(self, value: Option) -> None:
         """Write a typed option of the association: `conn.set_option(RtoInfo(initial=0.5))`.
@@ -404,7 +367,7 @@ class Conn:
         A field that is None stays as it is. Raises OSError, or how the association ended.
         """
         self._check_open()
-        self._socket.raw.set_option(value, self._association.id)
+        self._raw.set_option(value, self._association.id)
 
     def status(self) -> Status:
         """Read the state of the association (SCTP_STATUS)."""
@@ -416,19 +379,19 @@ class Conn:
 
     def statistics(self) -> Statistics:
         """Count what this `Conn` has done; works also when the association has ended."""
-        sock, association = self._socket, self._association
-        unread_messages, unread_bytes = association.unread()
+        carrier, association = self._link.carrier, self._association
+        unread_messages, unread_bytes = association.intake.unread()
         return Statistics(
-            messages_sent=sock.messages_sent,
-            bytes_sent=sock.bytes_sent,
+            messages_sent=association.messages_sent,
+            bytes_sent=association.bytes_sent,
             messages_received=association.messages_received,
             bytes_received=association.bytes_received,
             unread_messages=unread_messages,
             unread_bytes=unread_bytes,
-            reading_paused=sock.paused,
-            pauses=sock.pauses,
+            reading_paused=carrier.paused,
+            pauses=carrier.pauses,
             waiting_senders=len(association.senders),
-            wakeups=sock.wakeups,
+            wakeups=carrier.wakeups,
         )
 
     @property
@@ -458,7 +421,7 @@ class Conn:
     def peer_addresses(self) -> Address:
         """The peer's port and addresses; the last known once the association has ended."""
         self._refresh_addresses()
-        return self._peer
+        return self._association.peer
 
     @property
     def primary_path(self) -> Address:
@@ -472,7 +435,7 @@ class Conn:
 
         Raises OSError (EINVAL) for an address that is not the peer's.
         """
-        self.set_option(PrimaryAddress(self._path(path)))
+        self.set_option(PrimaryAddress(self._link.path(path)))
 
     def add_local_address(self, address: AddressLike) -> None:
         """Give the association another local address, and tell the peer (ASCONF, RFC 5061).
@@ -483,7 +446,7 @@ class Conn:
         """
         local = self._local_address(address)
         self._check_asconf(f"{local} cannot be added")
-        self._socket.raw.bind(local)
+        self._raw.bind(local)
 
     def remove_local_address(self, address: AddressLike) -> None:
         """Take a local address from the association, and tell the peer (ASCONF, RFC 5061).
@@ -493,7 +456,7 @@ class Conn:
         """
         local = self._local_address(address)
         self._check_asconf(f"{local} cannot be removed")
-        self._socket.raw.unbind(local)
+        self._raw.unbind(local)
 
     def set_peer_primary(self, address: AddressLike) -> None:
         """Ask the peer to send to this local address by default (RFC 5061 section 4.2.4).
@@ -522,15 +485,19 @@ class Conn:
             )
 
     def _refresh_addresses(self) -> None:
-        raw, identifier = self._socket.raw, self._association.id
-        if raw.fileno() < 0:
+        raw, identifier = self._raw, self._association.id
+        if self._association.over or raw.fileno() < 0:
             return
         try:
             self._local = raw.local_addresses(identifier)
-            self._peer = raw.peer_addresses(identifier)
+            self._association.peer = raw.peer_addresses(identifier)
         except OSError:
             # It has ended, and the event that tells is still to be read.
             return
+
+    @property
+    def _raw(self) -> StackSocket:
+        return self._link.carrier.raw
 
     def _check_open(self) -> None:
         if self._association.end is not None:
@@ -579,7 +546,7 @@ class Stream:
             limit = self._conn.inbound_streams
             if self.id >= limit:
                 raise StreamOutOfRangeError(self.id, limit)
-            self._inbox = self._conn._association.claim(self.id)
+            self._inbox = self._conn._association.intake.claim(self.id)
         return self._inbox
 
 
@@ -630,27 +597,29 @@ async def _connect_to(remote: Address, local: Address | None, settings: Settings
         if local is not None:
             raw.bind(local)
         sock = settings.new_socket(raw)
+        sock.association.peer = remote
         sock.association.id = raw.connect(remote)
     except BaseException:
         raw.close()
         raise
+    link = Link(sock.association, sock)
     try:
         sock.start()
         await sock.association.set_up()
     except BaseException:
-        sock.abort()
+        link.abort()
         raise
-    return Conn(sock, local=_known_local(raw, local), peer=remote)
+    return Conn(link, _known_local(raw, local))
 
 
 async def _adopt(descriptor: int, settings: Settings) -> Conn:
     raw = settings.stack.adopt(descriptor)
     settings.apply(raw)
-    peer = raw.peer_addresses(0)
     sock = settings.new_socket(raw)
+    sock.association.peer = raw.peer_addresses(0)
     status = raw.get_option(Status, 0, None)
     sock.association.up(status.association_id, status.outbound_streams, status.inbound_streams)
-    conn = Conn(sock, local=_known_local(raw, None), peer=peer)
+    conn = Conn(Link(sock.association, sock), _known_local(raw, None))
     sock.start()
     return conn
 

@@ -4,24 +4,25 @@ import asyncio
 import enum
 import errno
 import logging
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Unpack
 
 from ._acceptor import Acceptor
+from ._broadcast import BroadcastResult, broadcast
 from ._events import EventHub, EventStream
-from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings, open_events
+from ._local import LocalEndpoint, connect_any, open_bound
+from ._many import Many
+from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings
+from ._outgoing import SendOptions
 from ._resolve import resolve
 from ._waiting import Waiters
-from .address import Address, AddressLike, split_like
+from .address import AddressLike, split_like
 from .conn import Conn
 from .errors import AssociationError, ClosedError
 from .events import Event
-from .options import InitMsg, Option, Status
-from .stacks.base import ALWAYS_SUBSCRIBED, StackSocket
-
-T = TypeVar("T", bound=Option)
+from .options import InitMsg, Option, Scope
+from .stacks.base import Buffer
 
 __all__ = ["Listener", "Mode", "listen"]
 
@@ -29,6 +30,9 @@ logger = logging.getLogger("sctpio")
 
 # The kernel takes the smaller of this and net.core.somaxconn.
 BACKLOG = 65535
+
+# Associations of a one-to-many socket that may wait for `accept`, where no backlog is given.
+MOST_UNACCEPTED = 4096
 
 # Out of one of these, a server waits a little (seconds) for others to give some back.
 SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -42,33 +46,12 @@ class Mode(enum.Enum):
     ONE_TO_MANY = "one-to-many"
 
 
-class Listener:
+class Listener(LocalEndpoint):
     """A listening endpoint, made by `listen`.
 
     `async for conn in listener` gives associations until the listener is closed. Leaving `async with`
     closes it; the associations that were taken live on.
     """
-
-    def __init__(self, acceptor: Acceptor, settings: Settings, local: Address) -> None:
-        self._acceptor = acceptor
-        self._settings = settings
-        self._local = local
-        self._hub = EventHub(acceptor.loop)
-
-    def __repr__(self) -> str:
-        return f"<sctpio.Listener {'closed' if self._acceptor.closed else 'open'} {self._local}>"
-
-    def __del__(self) -> None:
-        acceptor = getattr(self, "_acceptor", None)
-        if acceptor is not None and not acceptor.closed:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
-            acceptor.dispose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
 
     async def accept(self) -> Conn:
         """Give the next association; wait for it.
@@ -77,16 +60,7 @@ class Listener:
         association. Raises ClosedError when the listener is closed, OSError (EMFILE and the like) where
         the kernel cannot give a descriptor.
         """
-        raw, peer = await self._acceptor.accept()
-        sock = self._settings.new_socket(raw, self._hub)
-        try:
-            sock.start()
-            if not sock.association.established:
-                _ask_status(sock.association.up, raw)
-        except BaseException:
-            sock.abort()
-            raise
-        return Conn(sock, local=self._local, peer=peer)
+        return Conn(await self._door.accept(), self._local)
 
     def __aiter__(self) -> AsyncIterator[Conn]:
         return self
@@ -118,60 +92,50 @@ class Listener:
                 else:
                     handlers.create_task(_handle(handler, conn))
 
+    async def connect(self, remote: AddressLike) -> Conn:
+        """Set up an association from the listening port (one-to-many only).
+
+        Cancelling it stops that. Raises OSError: ConnectionRefusedError, TimeoutError, EISCONN or EALREADY
+        where there is, or will be, an association with that peer; RuntimeError on a one-to-one listener.
+        """
+        many = self._many
+        self._check(Scope.FUTURE)
+        return Conn(await connect_any(many, await resolve(remote)), self._local)
+
+    async def broadcast(
+        self,
+        data: Buffer,
+        *,
+        timeout: float | None = 1.0,
+        stream: int = 0,
+        ppid: int = 0,
+        **options: Unpack[SendOptions],
+    ) -> BroadcastResult:
+        """Send one message to every association (one-to-many only), and tell which of them took it.
+
+        The arguments are those of `Conn.send`. An association without room for it holds up no other one; it
+        has failed with BlockingIOError if it gets none within `timeout` seconds (None: however long it
+        takes). Without associations the result is empty. Cancelling it leaves sent what was sent.
+        """
+        many = self._many
+        self._check(Scope.FUTURE)
+        return await broadcast(many.established, data, timeout, stream=stream, ppid=ppid, **options)
+
     def events(self, *types: type[Event]) -> EventStream[Any]:
         """Iterate over the events of the associations that this listener takes, from now on.
 
         Subscribes them on the listening socket, so associations have them from their first moment. Ends
         when the listener is closed. Raises OSError where the stack refuses a type that was named.
         """
-        raw = self._acceptor.raw
-        return open_events(
-            raw,
-            self._hub,
-            types,
-            owner=self,
-            subscribe=partial(self._subscribe, on=True),
-            unsubscribe=partial(self._subscribe, on=False),
-            wait=_wait,
-        )
-
-    def _subscribe(self, kind: type[Event], *, on: bool) -> None:
-        kept = issubclass(kind, (*ALWAYS_SUBSCRIBED, *self._settings.events)) or self._hub.wanted(kind)
-        if not self._acceptor.closed and (on or not kept):
-            self._acceptor.raw.subscribe(kind, on, 0)
-
-    def get_option(self, kind: type[T]) -> T:
-        """Read the value that coming associations start with."""
-        self._check_open()
-        return self._acceptor.raw.get_option(kind, 0, None)
-
-    def set_option(self, value: Option) -> None:
-        """Set the value that coming associations start with; a field that is None stays as it is."""
-        self._check_open()
-        self._acceptor.raw.set_option(value, 0)
-
-    @property
-    def local_addresses(self) -> Address:
-        """The port and the addresses that peers can reach; every address of the host for a wildcard."""
-        return self._local
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        return self._local.port
-
-    def fileno(self) -> int:
-        """Give the descriptor, -1 once closed."""
-        return self._acceptor.raw.fileno()
+        return self._open_events(types, _wait)
 
     async def close(self) -> None:
-        """Stop listening. Does not wait; tasks in `accept` get ClosedError. Closing again does nothing."""
-        self._acceptor.close()
-        self._hub.end()
+        """Stop listening. Does not wait; tasks in `accept` get ClosedError. Closing again does nothing.
 
-    def _check_open(self) -> None:
-        if self._acceptor.closed:
-            raise ClosedError("the listener is closed")
+        Associations that nobody has accepted are aborted. A one-to-many socket stays for those that were.
+        """
+        self._door.close()
+        self._hub.end()
 
 
 def listen(
@@ -179,6 +143,7 @@ def listen(
     *,
     mode: Mode = Mode.ONE_TO_ONE,
     backlog: int | None = None,
+    slow_reader: str = "pause",
     init: InitMsg | None = None,
     options: Iterable[Option] = (),
     events: Iterable[type[Event]] = (),
@@ -194,38 +159,52 @@ def listen(
     `max_message_size` (bytes) hold for each association. `backlog` is how many may wait for `accept`, None
     as many as the kernel allows.
 
+    With `mode=Mode.ONE_TO_MANY` all associations share one socket; then `slow_reader` says what happens when
+    one of them has `receive_buffer` bytes unread: "pause" stops reading from all until some are read,
+    "abort" ends that association. `backlog` is then 4096 by default; more are aborted.
+
     Raises OSError (EADDRINUSE, EADDRNOTAVAIL and the like), ValueError for an address that cannot be read,
     UnavailableError without SCTP.
     """
     split_like(local)
     if not isinstance(mode, Mode):
         raise TypeError(f"mode is {mode!r}; it takes a Mode")
-    if mode is not Mode.ONE_TO_ONE:
-        raise NotImplementedError("this version listens with Mode.ONE_TO_ONE only")
+    if slow_reader not in ("pause", "abort"):
+        raise ValueError(f"slow_reader is {slow_reader!r}; it takes 'pause' or 'abort'")
+    if slow_reader == "abort" and mode is Mode.ONE_TO_ONE:
+        raise ValueError("slow_reader='abort' is for Mode.ONE_TO_MANY: else a slow reader stops nobody else")
     if backlog is not None and (isinstance(backlog, bool) or not 0 < backlog <= BACKLOG):
         raise ValueError(f"backlog is {backlog!r}; it takes a number from 1 to {BACKLOG}")
     settings = Settings.check(init, options, events, stack, receive_buffer, max_message_size)
-    return Opening(partial(_listen, local, backlog or BACKLOG, settings))
+    if mode is Mode.ONE_TO_ONE:
+        return Opening(partial(_listen, local, backlog or BACKLOG, settings))
+    return Opening(partial(_listen_many, local, backlog, slow_reader == "abort", settings))
 
 
 async def _listen(local: AddressLike, backlog: int, settings: Settings) -> Listener:
-    address = (await resolve(local))[0]
-    raw = settings.stack.open(address)
-    try:
-        if address.port:
-            # A server that starts again while old associations linger can have its port.
-            raw.reuse_address()
-        settings.apply(raw)
-        raw.bind(address)
-        raw.listen(backlog)
-        bound = raw.local_addresses(0)
-    except OSError as error:
-        raw.close()
-        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
-    except BaseException:
-        raw.close()
-        raise
-    return Listener(Acceptor(raw, asyncio.get_running_loop()), settings, bound)
+    raw, bound = await open_bound(local, settings, backlog=backlog)
+    loop = asyncio.get_running_loop()
+    hub = EventHub(loop)
+    acceptor = Acceptor(raw, loop, lambda accepted: settings.new_socket(accepted, hub))
+    return Listener(acceptor, settings, bound, hub)
+
+
+async def _listen_many(
+    local: AddressLike, backlog: int | None, abort_slow: bool, settings: Settings
+) -> Listener:
+    raw, bound = await open_bound(local, settings, backlog=BACKLOG, one_to_many=True)
+    loop = asyncio.get_running_loop()
+    hub = EventHub(loop)
+    many = Many(
+        raw,
+        loop,
+        hub=hub,
+        new_association=lambda: settings.new_association(hub),
+        most_waiting=backlog or MOST_UNACCEPTED,
+        abort_slow=abort_slow,
+    )
+    many.start()
+    return Listener(many, settings, bound, hub)
 
 
 async def _handle(handler: Callable[[Conn], Awaitable[object]], conn: Conn) -> None:
@@ -236,15 +215,6 @@ async def _handle(handler: Callable[[Conn], Awaitable[object]], conn: Conn) -> N
         logger.warning("association %d with %s: %s", conn.association_id, conn.peer_addresses, error)
     except Exception:
         logger.exception("the handler of association %d failed", conn.association_id)
-
-
-def _ask_status(up: Callable[[int, int, int], None], raw: StackSocket) -> None:
-    try:
-        status = raw.get_option(Status, 0, None)
-    except OSError:
-        # It has ended already.
-        return
-    up(status.association_id, status.outbound_streams, status.inbound_streams)
 
 
 async def _wait(waiters: Waiters) -> None:

@@ -10,6 +10,7 @@ in the table of each stack (`_linux`).
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import Annotated, get_args, get_type_hints
 
@@ -41,6 +42,7 @@ __all__ = [
     "ReceiveBuffer",
     "ReusePort",
     "RtoInfo",
+    "Scope",
     "SendBuffer",
     "Status",
 ]
@@ -56,6 +58,18 @@ Switch = Annotated[bool | None, Boolean()]
 Milliseconds = Annotated[float | None, Seconds(0.001, _U32 / 1000)]
 MillisecondsOrZero = Annotated[float | None, Seconds(0, _U32 / 1000)]
 SackDelay = Annotated[float | None, Seconds(0, 0.5)]
+
+
+class Scope(enum.IntEnum):
+    """Which associations of an endpoint an option or event is set for (RFC 6458 section 7.2).
+
+    In place of one association's number: FUTURE, those that are still to come; CURRENT, those that are
+    there; ALL, both. Each option takes some of these: the rest is an OSError (EINVAL).
+    """
+
+    FUTURE = 0
+    CURRENT = 1
+    ALL = 2
 
 
 class ProtocolState(OpenIntEnum):

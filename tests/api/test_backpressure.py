@@ -50,7 +50,7 @@ async def test_send_waits_while_the_peer_does_not_read() -> None:
 
 
 async def test_waiting_senders_take_turns(pair: Pair) -> None:
-    pair.server._socket._set_reading(False)
+    pair.server._link.carrier._set_reading(False)
     sender = asyncio.create_task(pair.client.send_many([bytes(20_000)] * 100))
     await until(lambda: pair.client.statistics().waiting_senders == 1)
     order: list[int] = []
@@ -64,7 +64,7 @@ async def test_waiting_senders_take_turns(pair: Pair) -> None:
         tasks.append(asyncio.create_task(send(number)))
         await until(lambda number=number: pair.client.statistics().waiting_senders == number + 2)  # type: ignore[misc]
     tasks[2].cancel()
-    pair.server._socket._set_reading(True)
+    pair.server._link.carrier._set_reading(True)
     small: list[bytes] = []
     while len(small) < 4:
         message = await pair.server.receive()
@@ -93,11 +93,11 @@ async def test_an_association_that_the_peer_shut_down_does_not_spin() -> None:
     async with connected(connect_with={"options": [SendBuffer(200 * KIB)]}) as pair:
         # The peer has sent SHUTDOWN; ours waits for what the peer does not read. The socket is readable all
         # that time.
-        pair.server._socket._set_reading(False)
+        pair.server._link.carrier._set_reading(False)
         sender = asyncio.create_task(pair.client.send_many([bytes(20_000)] * 60))
         await until(lambda: pair.client.statistics().waiting_senders == 1)
         pair.server._association.close_here()
-        pair.server._socket.raw.shutdown()
+        pair.server._link.carrier.raw.shutdown(0)
         with pytest.raises(EOFError):
             await sender
         await until(lambda: pair.client._association.inbound_over)
@@ -107,7 +107,7 @@ async def test_an_association_that_the_peer_shut_down_does_not_spin() -> None:
         assert not pair.client.is_closed
         assert pair.client.statistics().wakeups - before <= 2
         # Once the peer reads again, all is delivered and the shutdown completes.
-        pair.server._socket._set_reading(True)
+        pair.server._link.carrier._set_reading(True)
         async with asyncio.timeout(20):
             await pair.client.wait_closed()
             await pair.server.wait_closed()
@@ -269,8 +269,8 @@ async def test_flush_goes_on_when_the_full_buffer_is_read() -> None:
         await pair.client.send_many([bytes(5_000)] * 7)
         await until(lambda: pair.server.statistics().reading_paused)
         flushing = asyncio.create_task(pair.server.flush())
-        await until(lambda: len(pair.server._association.state_waiters) == 1)
-        assert pair.server._association.full
+        await until(lambda: len(pair.server._link.carrier.resumed) == 1)
+        assert pair.server._association.intake.full
         go_on.set()
         async with asyncio.timeout(20):
             await flushing
@@ -306,11 +306,11 @@ async def test_out_of_descriptors_an_ending_association_is_looked_at_now_and_the
     async with connected(connect_with={"options": [SendBuffer(200 * KIB)]}) as pair:
         await pair.server.send_many([b"%d" % number for number in range(50)])
         await until(lambda: pair.client.statistics().unread_messages == 50)
-        pair.server._socket._set_reading(False)
+        pair.server._link.carrier._set_reading(False)
         sender = asyncio.create_task(pair.client.send_many([bytes(20_000)] * 60))
         await until(lambda: pair.client.statistics().waiting_senders == 1)
         pair.server._association.close_here()
-        pair.server._socket.raw.shutdown()
+        pair.server._link.carrier.raw.shutdown(0)
         with pytest.raises(EOFError):
             await sender
         assert [message.data async for message in pair.client] == [b"%d" % number for number in range(50)]
@@ -318,7 +318,7 @@ async def test_out_of_descriptors_an_ending_association_is_looked_at_now_and_the
         await asyncio.sleep(0.5)
         assert pair.client.statistics().wakeups - before <= 15
         assert not pair.client.statistics().reading_paused
-        pair.server._socket._set_reading(True)
+        pair.server._link.carrier._set_reading(True)
         async with asyncio.timeout(20):
             await pair.client.wait_closed()
 
@@ -364,24 +364,26 @@ async def test_a_message_larger_than_the_receive_buffer_is_reassembled() -> None
 
 async def test_a_socket_that_says_writable_and_takes_nothing_does_not_make_the_loop_spin(pair: Pair) -> None:
     # As under memory pressure in the kernel: EPOLLOUT is there, and sendmsg gives EAGAIN.
-    sock = pair.client._socket
+    link = pair.client._link
     attempts = 0
     ready = False
 
-    def attempt() -> bool:
+    def attempt(*message: object) -> bool:
         nonlocal attempts
         attempts += 1
         return ready
 
-    sender = asyncio.create_task(sock.send(attempt, 1))
+    link.attempt = attempt
+    message = (0, b"x", 0, 0, 0, 0, None)
+    sender = asyncio.create_task(link.send(message))
     await until(lambda: attempts >= 3)
     await asyncio.sleep(0.5)
     assert attempts < 60
-    assert sock.wakeups < 60
+    assert link.carrier.wakeups < 60
     # Cancelled in a stall, the next sender must still be woken.
     sender.cancel()
     await asyncio.gather(sender, return_exceptions=True)
-    again = asyncio.create_task(sock.send(attempt, 1))
+    again = asyncio.create_task(link.send(message))
     await asyncio.sleep(0)
     ready = True
     async with asyncio.timeout(10):
@@ -393,7 +395,7 @@ async def test_a_send_that_waits_ends_with_the_association() -> None:
         for end in ("abort", "close here"):
             client = await connect(listener.local_addresses)
             server = await listener.accept()
-            server._socket._set_reading(False)
+            server._link.carrier._set_reading(False)
             sender = asyncio.create_task(client.send_many([bytes(20_000)] * 200))
             await until(lambda client=client: client.statistics().waiting_senders == 1)  # type: ignore[misc]
             if end == "abort":

@@ -78,7 +78,7 @@ async def test_cancelled_receive_many_and_stream_receive_lose_nothing(pair: Pair
 
 async def test_the_message_of_a_woken_and_cancelled_receiver_goes_to_the_next(pair: Pair) -> None:
     first, second = (asyncio.create_task(pair.server.receive()) for _ in range(2))
-    waiters = pair.server._association.inbox.waiters
+    waiters = pair.server._association.intake.inbox.waiters
     await until(lambda: len(waiters) == 2)
     waiters.wake()
     first.cancel()
@@ -172,7 +172,7 @@ async def test_a_connect_cancelled_at_any_turn_leaves_nothing() -> None:
 async def test_a_cancelled_close_aborts_and_raises() -> None:
     async with connected() as pair:
         # The peer's window is closed and its queue is full, so the shutdown cannot complete.
-        pair.server._socket._set_reading(False)
+        pair.server._link.carrier._set_reading(False)
         await _fill(pair.client)
         task = asyncio.create_task(pair.client.close())
         await until(lambda: pair.client._association.end is not None)
@@ -183,7 +183,7 @@ async def test_a_cancelled_close_aborts_and_raises() -> None:
         assert pair.client.fileno() == -1
         with pytest.raises(ClosedError):
             await pair.client.receive()
-        pair.server._socket._set_reading(True)
+        pair.server._link.carrier._set_reading(True)
         with pytest.raises(AssociationAbortedError):
             async for _ in pair.server:
                 pass

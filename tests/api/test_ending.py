@@ -106,7 +106,7 @@ async def test_the_one_error_of_the_kernel_taken_by_send_is_not_lost(pair: Pair)
     # Nobody reads at the server, so its send is the first to meet ECONNRESET.
     await pair.client.send(b"before the abort")
     await until(lambda: pair.server.statistics().unread_messages == 1)
-    pair.server._socket._set_reading(False)
+    pair.server._link.carrier._set_reading(False)
     await pair.client.send(b"still in the kernel")
     await pair.client.abort()
     await until(lambda: not associations())
@@ -119,7 +119,7 @@ async def test_the_one_error_of_the_kernel_taken_by_send_is_not_lost(pair: Pair)
 
 
 async def test_send_after_the_peers_shutdown_says_end_of_association(pair: Pair) -> None:
-    pair.server._socket._set_reading(False)
+    pair.server._link.carrier._set_reading(False)
     await pair.client.close()
     with pytest.raises(EndOfAssociation):
         await pair.server.send(b"x")
@@ -202,7 +202,7 @@ async def test_closing_while_the_receive_buffer_is_full_completes() -> None:
 
 async def test_close_raises_where_the_peer_aborts_before_all_is_delivered() -> None:
     async with connected() as pair:
-        pair.server._socket._set_reading(False)
+        pair.server._link.carrier._set_reading(False)
         sender = asyncio.create_task(pair.client.send_many([bytes(20_000)] * 100))
         await until(lambda: pair.client.statistics().waiting_senders == 1)
         closing = asyncio.create_task(pair.client.close())
@@ -280,13 +280,13 @@ async def test_sigpipe_is_never_raised() -> None:
     old = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         async with connected() as pair:
-            pair.server._socket._set_reading(False)
+            pair.server._link.carrier._set_reading(False)
             await pair.client.abort()
             await until(lambda: not associations())
             # The raw socket: ECONNRESET once, then EPIPE, which is where the signal would come.
             for errno_ in (104, 32, 32):
                 with pytest.raises(OSError, match="send") as caught:
-                    pair.server._socket.raw.send(0, b"x", 0, 0, 0, 0, None)
+                    pair.server._link.carrier.raw.send(0, b"x", 0, 0, 0, 0, None)
                 assert caught.value.errno == errno_
     finally:
         signal.signal(signal.SIGPIPE, old)

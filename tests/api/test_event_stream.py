@@ -102,10 +102,10 @@ async def test_flush_is_not_satisfied_by_an_older_answer() -> None:
         client = pair.client
         await client.send(b"the first is acknowledged at once")
         await until(lambda: client.status().unacknowledged == 0)
-        client._socket._set_reading(False)
-        client._socket.raw.subscribe(SenderDry, True, 0)
-        client._socket.raw.subscribe(SenderDry, False, 0)
-        client._socket._set_reading(True)
+        client._link.carrier._set_reading(False)
+        client._link.carrier.raw.subscribe(SenderDry, True, 0)
+        client._link.carrier.raw.subscribe(SenderDry, False, 0)
+        client._link.carrier._set_reading(True)
         # An answer of before lies unread.
         await client.send(b"x" * 100)
         assert client.status().unacknowledged == 1

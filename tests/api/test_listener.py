@@ -26,6 +26,7 @@ from sctpio import (
     connect,
     listen,
 )
+from sctpio._acceptor import Acceptor
 from support import associations, descriptor_count, until
 
 
@@ -62,7 +63,9 @@ async def test_async_for_takes_associations_until_the_listener_is_closed() -> No
 async def test_closing_ends_every_accept() -> None:
     listener = await listen("127.0.0.1:0")
     tasks = [asyncio.create_task(listener.accept()) for _ in range(3)]
-    await until(lambda: len(listener._acceptor._waiters) == 3)
+    door = listener._door
+    assert isinstance(door, Acceptor)
+    await until(lambda: len(door._waiters) == 3)
     await listener.close()
     for task in tasks:
         with pytest.raises(ClosedError):
@@ -91,9 +94,11 @@ async def test_cancelled_accepts_lose_no_association() -> None:
 async def test_a_waiting_accept_takes_the_turn_of_a_cancelled_one() -> None:
     async with listen("127.0.0.1:0") as listener:
         first, second = (asyncio.create_task(listener.accept()) for _ in range(2))
-        await until(lambda: len(listener._acceptor._waiters) == 2)
+        door = listener._door
+        assert isinstance(door, Acceptor)
+        await until(lambda: len(door._waiters) == 2)
         # Woken and cancelled before it ran: the turn must pass on.
-        listener._acceptor.on_readable()
+        door.on_readable()
         first.cancel()
         client = await connect(listener.local_addresses)
         async with asyncio.timeout(10):

@@ -85,7 +85,7 @@ async def test_a_socket_of_the_standard_library_becomes_a_conn() -> None:
 
 async def test_what_is_no_association_is_refused_and_stays_the_callers(pair: Pair) -> None:
     tcp = socket.socket()
-    with tcp, pytest.raises(ValueError, match="no one-to-one SCTP socket"):
+    with tcp, pytest.raises(ValueError, match="no SCTP socket of one association"):
         await Conn.from_fd(tcp.fileno())
     with pytest.raises(OSError, match="Bad file descriptor"):
         await Conn.from_fd(12_345)
@@ -96,7 +96,7 @@ async def test_what_is_no_association_is_refused_and_stays_the_callers(pair: Pai
         assert caught.value.errno == errno.EINVAL
         unconnected.getsockname()
     many = socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, socket.IPPROTO_SCTP)
-    with many, pytest.raises(ValueError, match="no one-to-one SCTP socket"):
+    with many, pytest.raises(ValueError, match="no SCTP socket of one association"):
         await Conn.from_fd(many.fileno())
 
 

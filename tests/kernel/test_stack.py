@@ -45,7 +45,8 @@ def ends() -> Iterator[tuple[KernelSocket, KernelSocket]]:
     assert isinstance(server, KernelSocket)
     yield client, server
     for sock in (client, server, listener):
-        sock.abort()
+        sock.abort(0, b"")
+        sock.close()
 
 
 def test_the_old_control_message_carries_the_same(ends: tuple[KernelSocket, KernelSocket]) -> None:
@@ -145,7 +146,7 @@ def test_the_end_of_an_association_is_told_from_an_empty_socket(
     client, server = ends
     server.receive(1 << 20)
     assert server.receive(1 << 20).state == -errno.EAGAIN
-    client.shutdown()
+    client.shutdown(0)
     while server.receive(1 << 20).state != EOF:
         pass
     assert client.get_option(SendBuffer, 0, None).size
@@ -169,17 +170,19 @@ def test_peeling_off_gives_a_descriptor_that_neither_blocks_nor_is_inherited() -
         assert not os.get_inheritable(peeled)
         assert not os.get_blocking(peeled)
         client.send(0, b"after", 1, 0, 60, 0, None)
-        sock = KernelSocket(peeled, v6=False)
+        sock = KernelSocket(peeled, v6=False, many=True)
         peeled = -1
         assert [data for data, _ in received(sock)] == [b"after"]
         assert sock.get_option(Status, 0, None).outbound_streams == 10
-        sock.abort()
+        sock.abort(0, b"")
+        sock.close()
         assert lib.sctpio_peeloff(listener.fileno(), identifiers[0]) == -errno.EINVAL
         assert lib.sctpio_peeloff(client.fileno(), 5) < 0
     finally:
         if peeled >= 0:
             os.close(peeled)
-        client.abort()
+        client.abort(0, b"")
+        client.close()
         listener.close()
 
 
@@ -210,7 +213,8 @@ def test_addresses_of_nothing_are_an_error_not_a_crash() -> None:
             lib.sctpio_receive(sock.fileno(), ffi.new("uint8_t[1]"), 0, ffi.NULL, 0, state) == -errno.EINVAL
         )
     finally:
-        sock.abort()
+        sock.abort(0, b"")
+        sock.close()
 
 
 def test_a_refused_association_is_the_pending_error_of_the_socket() -> None:
@@ -220,7 +224,8 @@ def test_a_refused_association_is_the_pending_error_of_the_socket() -> None:
         assert sock.error() == errno.ECONNREFUSED
         assert sock.error() == 0
     finally:
-        sock.abort()
+        sock.abort(0, b"")
+        sock.close()
 
 
 def test_a_data_record_without_information_is_marked(ends: tuple[KernelSocket, KernelSocket]) -> None:

@@ -19,10 +19,11 @@ from sctpio import (
 )
 from sctpio._association import Association
 from sctpio._events import EventHub
+from sctpio._intake import Intake
 
 
 def make(loop: asyncio.AbstractEventLoop, limit: int = 10_000) -> Association:
-    return Association(loop, receive_buffer=100_000, max_message_size=limit, hub=EventHub(loop))
+    return Association(loop, intake=Intake(loop, 100_000), max_message_size=limit, hub=EventHub(loop))
 
 
 def parts(data: Iterable[bytes], **attributes: int | bool) -> list[Message]:
@@ -31,8 +32,8 @@ def parts(data: Iterable[bytes], **attributes: int | bool) -> list[Message]:
 
 
 def taken(association: Association) -> list[bytes]:
-    inbox = association.inbox
-    return [association.take(inbox).data for _ in range(len(inbox.messages))]
+    inbox = association.intake.inbox
+    return [association.intake.take(inbox).data for _ in range(len(inbox.messages))]
 
 
 async def test_parts_of_different_streams_may_interleave() -> None:
@@ -42,7 +43,7 @@ async def test_parts_of_different_streams_may_interleave() -> None:
     unordered = parts([b"u", b"v"], stream=1, unordered=True)
     for part in (one[0], two[0], unordered[0], one[1], two[1], unordered[1], one[2]):
         association.feed(part)
-    messages = list(association.inbox.messages)
+    messages = list(association.intake.inbox.messages)
     assert [message.data for message in messages] == [b"xy", b"uv", b"abc"]
     assert all(message.complete for message in messages)
     assert (messages[2].stream, messages[2].ppid, messages[2].tsn) == (1, 60, 10)
@@ -119,10 +120,10 @@ def test_any_interleaving_of_streams_gives_each_message_whole_and_in_order(
             association.feed(queues[key].pop(0))
             if not queues[key]:
                 del queues[key]
-        received = list(association.inbox.messages)
+        received = list(association.intake.inbox.messages)
         for key in {(stream, unordered) for stream, unordered, _ in messages}:
             expected = [b"".join(data) for stream, unordered, data in messages if (stream, unordered) == key]
             assert [m.data for m in received if (m.stream, m.unordered) == key] == expected
-        assert association.unread()[1] == sum(len(b"".join(data)) for _, _, data in messages)
+        assert association.intake.unread()[1] == sum(len(b"".join(data)) for _, _, data in messages)
     finally:
         loop.close()

@@ -12,15 +12,17 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._codec import LINUX, OUTGOING, RECORD, Codec, htonl
 from ..address import Address
 from ..errors import UnavailableError
 from ..events import Event
-from ..options import NoDelay, Option
+from ..options import NoDelay, Option, PeerAddressInfo
 from ._kernel import ffi, lib
 from .base import ALWAYS_SUBSCRIBED, Batch, Buffer, EndWatch, Outgoing, SendExtras, StackSocket, T
 
@@ -36,9 +38,14 @@ RECORDS = 128
 
 SOL_SCTP = SCTP = 132
 SCTP_I_WANT_MAPPED_V4_ADDR = 12
+SCTP_GET_PEER_ADDR_INFO = 15
+SCTP_FRAGMENT_INTERLEAVE = 18
 SCTP_RECVRCVINFO = 32
 SCTP_EVENT = 127
+SCTP_ABORT = 0x4
+SCTP_EOF = 0x200
 CLOCK_MONOTONIC_COARSE = 6
+SNDBUF_POLICY = Path("/proc/sys/net/sctp/sndbuf_policy")
 EVENT_SUBSCRIPTION = struct.Struct("=iHBx")
 
 SOCKADDR_IN6 = 28
@@ -132,14 +139,20 @@ class KernelEndWatch:
 
 
 class KernelSocket:
-    """A kernel socket: see `StackSocket` for what each method promises."""
+    """A kernel socket: see `StackSocket` for what each method promises.
 
-    __slots__ = ("_fd", "_legacy", "_scoped", "_v6", "codec")
+    `many`: its type is SOCK_SEQPACKET, as that of a one-to-many socket and of what is peeled off from one.
+    Those end an association by a flag of sendmsg, where a one-to-one socket has shutdown(2) and SO_LINGER.
+    """
 
-    def __init__(self, fd: int, *, v6: bool) -> None:
+    __slots__ = ("_fd", "_legacy", "_many", "_scoped", "_v6", "codec", "shares_send_buffer")
+
+    def __init__(self, fd: int, *, v6: bool, many: bool = False) -> None:
         self._fd = fd
         self._scoped: dict[bytes, Address] = {}
         self._v6 = v6
+        self._many = many
+        self.shares_send_buffer = False
         self._legacy = False
         self.codec = codec
 
@@ -150,12 +163,6 @@ class KernelSocket:
     def close(self) -> None:
         """Close the descriptor; the kernel ends the association gracefully unless data was unread."""
         if self._fd >= 0:
-            lib.sctpio_close(self.detach())
-
-    def abort(self) -> None:
-        """Send ABORT, if there is an association, and close."""
-        if self._fd >= 0:
-            lib.sctpio_abort_on_close(self._fd)
             lib.sctpio_close(self.detach())
 
     def detach(self) -> int:
@@ -179,7 +186,7 @@ class KernelSocket:
         _check(lib.sctpio_bindx(self._fd, packed, len(packed), 1), f"unbind {local}")
 
     def listen(self, backlog: int) -> None:
-        """Take associations from peers."""
+        """Take associations from peers; a backlog of 0 ends that on a one-to-many socket."""
         _check(lib.sctpio_listen(self._fd, backlog), "listen")
 
     def connect(self, remote: Address) -> int:
@@ -294,9 +301,41 @@ class KernelSocket:
         )
         return 0 if code == -errno.EAGAIN else _check(code, "send")
 
-    def shutdown(self) -> None:
-        """Send what is queued, then SHUTDOWN (one-to-one sockets only)."""
-        _check(lib.sctpio_shutdown(self._fd), "shutdown")
+    def shutdown(self, association_id: int) -> None:
+        """Send what is queued, then SHUTDOWN."""
+        if self._many:
+            self._send_flag(association_id, SCTP_EOF, b"")
+        else:
+            _check(lib.sctpio_shutdown(self._fd), "shutdown")
+
+    def abort(self, association_id: int, cause: bytes) -> bool:
+        """Send ABORT, if there is an association, now or as the socket is closed: whether with the cause."""
+        if self._fd < 0:
+            return True
+        if self._many:
+            with suppress(OSError):
+                self._send_flag(association_id, SCTP_ABORT, cause)
+            return True
+        lib.sctpio_abort_on_close(self._fd)
+        return not cause
+
+    def _send_flag(self, association_id: int, flag: int, data: bytes) -> None:
+        code = lib.sctpio_send_plain(self._fd, association_id, data, len(data), 0, flag, 0, 0)
+        _check(code, "send SCTP_EOF" if flag == SCTP_EOF else "send SCTP_ABORT")
+
+    def peel_off(self, association_id: int) -> StackSocket:
+        """Move an association to a socket of its own (SCTP_SOCKOPT_PEELOFF_FLAGS)."""
+        fd = _check(lib.sctpio_peeloff(self._fd, association_id), f"peel off association {association_id}")
+        return KernelSocket(fd, v6=self._v6, many=True)
+
+    def find_association(self, address: Address) -> int | None:
+        """Name the association that has this one address as a peer's, if there is one."""
+        query = self.codec.encode_query(PeerAddressInfo, 0, address)
+        try:
+            found = self._query(SOL_SCTP, SCTP_GET_PEER_ADDR_INFO, query, "SCTP_GET_PEER_ADDR_INFO")
+        except OSError:
+            return None
+        return int.from_bytes(found[:4], sys.byteorder, signed=True)
 
     def error(self) -> int:
         """Take the pending error of the socket (SO_ERROR): an errno, or 0."""
@@ -417,31 +456,47 @@ class KernelStack:
         fd = lib.sctpio_open(socket.AF_INET6 if v6 else socket.AF_INET, one_to_many)
         if fd == -errno.EAFNOSUPPORT and v6 and not hosts:
             v6, fd = False, lib.sctpio_open(socket.AF_INET, one_to_many)
-        opened = KernelSocket(_check(fd, "socket"), v6=v6)
+        opened = KernelSocket(_check(fd, "socket"), v6=v6, many=one_to_many)
         try:
             if v6:
                 opened.set_flag(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0, "IPV6_V6ONLY")
             _set_up(opened, v6=v6)
             opened.set_option(NoDelay(True), 0)
+            if one_to_many:
+                # Else a message that comes in parts would hold back those of all other associations.
+                opened.set_flag(SOL_SCTP, SCTP_FRAGMENT_INTERLEAVE, 1, "SCTP_FRAGMENT_INTERLEAVE")
+                opened.shares_send_buffer = SNDBUF_POLICY.read_text().strip() == "0"
         except BaseException:
             opened.close()
             raise
         return opened
 
     def adopt(self, descriptor: int) -> KernelSocket:
-        """Take over a one-to-one socket that was made elsewhere; on failure it stays the caller's.
+        """Take over a socket of one association that was made elsewhere; on failure it stays the caller's.
 
         Raises ValueError for a descriptor of another kind, OSError (EBADF) for none.
         """
         with socket.socket(fileno=os.dup(descriptor)) as python:
-            if (python.type, python.proto) != (socket.SOCK_STREAM, SCTP):
-                raise ValueError(f"descriptor {descriptor} is no one-to-one SCTP socket, but {python!r}")
+            many = python.type == socket.SOCK_SEQPACKET
+            if python.proto != SCTP or not (python.type == socket.SOCK_STREAM or (many and _peeled(python))):
+                raise ValueError(
+                    f"descriptor {descriptor} is no SCTP socket of one association, but {python!r}"
+                )
             v6 = python.family == socket.AF_INET6
-        adopted = KernelSocket(descriptor, v6=v6)
+        adopted = KernelSocket(descriptor, v6=v6, many=many)
         _set_up(adopted, v6=v6)
         os.set_blocking(descriptor, False)
         os.set_inheritable(descriptor, False)
         return adopted
+
+
+def _peeled(python: socket.socket) -> bool:
+    """Tell a peeled-off socket from a one-to-many socket, which has no peer; SO_TYPE is the same."""
+    try:
+        python.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _set_up(opened: KernelSocket, *, v6: bool) -> None:

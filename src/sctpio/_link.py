@@ -1,0 +1,260 @@
+"""One association and the carrier that it lives on: sending, flushing, ending, whatever the carrier is.
+
+A `Link` stays the same when its association is peeled off: tasks that wait in it go on with the new carrier.
+"""
+
+import asyncio
+import contextlib
+import copy
+import errno
+from collections.abc import Sequence
+
+from ._association import Association
+from ._carrier import Carrier
+from ._codec import ADDR_OVER, SACK_IMMEDIATELY, UNORDERED
+from ._ending import ENDINGS, alive, ended_by
+from ._outgoing import check_numbers, key_number, payload, policy_of
+from .address import Address, AddressLike, is_literal, split_like
+from .errors import AssociationError, ClosedError, MessageTooLargeError
+from .events import Event, SenderDry
+from .options import PeerAddressInfo, SendBuffer, Status
+from .stacks.base import ALWAYS_SUBSCRIBED, Buffer, Outgoing, SendExtras, T
+
+NO_EXTRAS = (None, None, None, None, None)
+
+# association_id, data, stream, flags, ppid, context, extras
+Arguments = tuple[int, Buffer, int, int, int, int, SendExtras | None]
+
+
+class Link:
+    """What a `Conn` or an `Endpoint` does with one association."""
+
+    __slots__ = ("__weakref__", "association", "attempt", "carrier")
+
+    def __init__(self, association: Association, carrier: Carrier) -> None:
+        self.association = association
+        self.move_to(carrier)
+
+    def move_to(self, carrier: Carrier) -> None:
+        """Go on with another carrier."""
+        self.carrier = carrier
+        # Tries once to send a message: False when there is no room for it now.
+        self.attempt = carrier.sender(self.association)
+
+    # Sending
+
+    def prepare(
+        self,
+        data: Buffer,
+        stream: int,
+        ppid: int,
+        unordered: bool = False,
+        lifetime: float | None = None,
+        max_retransmissions: int | None = None,
+        priority: int | None = None,
+        context: int = 0,
+        path: AddressLike | None = None,
+        sack_immediately: bool = False,
+        auth_key: int | None = None,
+    ) -> Arguments:
+        """Check a message; see `Conn.send` for what the arguments mean and which errors there are."""
+        association = self.association
+        if association.end is not None or association.inbound_over:
+            raise association.outcome()
+        data = payload(data)
+        check_numbers(stream, ppid, context, association.outbound_streams)
+        flags = (UNORDERED if unordered else 0) | (SACK_IMMEDIATELY if sack_immediately else 0)
+        extras = None
+        if (lifetime, max_retransmissions, priority, path, auth_key) != NO_EXTRAS:
+            policy, value = policy_of(lifetime, max_retransmissions, priority)
+            where = b"" if path is None else self.carrier.raw.pack_path(self.path(path))
+            flags |= ADDR_OVER if path is not None else 0
+            extras = SendExtras(policy, value, where, key_number(auth_key))
+        return association.id, data, stream, flags, ppid, context, extras
+
+    def path(self, path: AddressLike) -> Address:
+        """Give one address of the peer; its port may be left out."""
+        if isinstance(path, str) and is_literal(path):
+            path = (path, 0)
+        address = path if isinstance(path, Address) else Address(*split_like(path))
+        if len(address.hosts) != 1:
+            raise ValueError(f"{str(address)!r} is not a path; it takes one address of the peer")
+        return address if address.port else Address(address.hosts, self.association.peer.port)
+
+    async def send(self, arguments: Arguments) -> None:
+        """Send one message; wait for room in turn, where others wait or there is none."""
+        if not self.send_now(arguments):
+            await self._send_in_turn(arguments)
+
+    def send_now(self, arguments: Arguments) -> bool:
+        """Send one message if nobody waits and there is room."""
+        association = self.association
+        if len(association.senders):
+            return False
+        try:
+            sent = self.attempt(*arguments)
+        except OSError as error:
+            raise self.send_failed(error, len(arguments[1])) from None
+        if sent:
+            association.messages_sent += 1
+            association.bytes_sent += len(arguments[1])
+        return sent
+
+    async def _send_in_turn(self, arguments: Arguments) -> None:
+        association, size = self.association, len(arguments[1])
+        first = False
+        try:
+            while True:
+                self.carrier.want_room(association)
+                await association.senders.wait(first=first)
+                association.check_alive()
+                try:
+                    sent = self.attempt(*arguments)
+                except OSError as error:
+                    raise self.send_failed(error, size) from None
+                if sent:
+                    association.messages_sent += 1
+                    association.bytes_sent += size
+                    self.carrier.had_room(association)
+                    return
+                first = True
+                self.carrier.no_room(association)
+        finally:
+            if not len(association.senders):
+                self.carrier.want_no_room(association)
+
+    def send_batch(self, messages: Sequence[Outgoing]) -> int:
+        """Try to send messages in order with one call: how many there was room for."""
+        association = self.association
+        try:
+            taken = self.carrier.send_batch(association, messages)
+        except OSError as error:
+            raise self.send_failed(error, len(messages[0].data)) from None
+        association.messages_sent += taken
+        association.bytes_sent += sum(len(message.data) for message in messages[:taken])
+        return taken
+
+    def send_failed(self, error: OSError, message_size: int = 0) -> Exception:
+        """Tell what a failed send means; where it ended the association, all that is queued is read first."""
+        association = self.association
+        code = error.errno or 0
+        if code == errno.EMSGSIZE:
+            size = self.carrier.raw.get_option(SendBuffer, association.id, None).size
+            return MessageTooLargeError(
+                f"the message of {message_size} bytes is larger than the send buffer of {size} bytes takes;"
+                " set SendBuffer before the association is made"
+            )
+        if code not in ENDINGS:
+            return error
+        self.carrier.note_failure(code)
+        self.carrier.read_now()
+        if not association.over and not alive(self.carrier.raw, association.id):
+            association.finish(ended_by(code, association.lost))
+            self.carrier.release(association)
+        if association.end is None and not association.inbound_over:
+            return error
+        return association.outcome()
+
+    async def flush(self) -> None:
+        """Wait until the peer has acknowledged all that was sent before; see `Conn.flush`."""
+        association = self.association
+        while self.carrier.paused and not association.over:
+            await association.intake.wait(self.carrier.resumed)
+        # An older answer may be queued: it says nothing of what was sent since.
+        self.carrier.read_now()
+        if association.end is not None:
+            raise association.outcome()
+        before = association.dry_count
+        association.dry_wanted += 1
+        try:
+            # Subscribing makes the stack answer at once where everything is acknowledged already.
+            self.carrier.raw.subscribe(SenderDry, False, association.id)
+            self.carrier.raw.subscribe(SenderDry, True, association.id)
+            while association.dry_count == before:
+                if association.end is not None:
+                    raise association.outcome()
+                await association.intake.wait(association.state_waiters)
+        finally:
+            association.dry_wanted -= 1
+            self.unsubscribe(SenderDry)
+
+    # Events
+
+    def subscribe(self, kind: type[Event]) -> None:
+        """Turn an event on; raises OSError where the stack refuses."""
+        if not self.association.over:
+            self.carrier.raw.subscribe(kind, True, self.association.id)
+
+    def unsubscribe(self, kind: type[Event]) -> None:
+        """Turn an event off that nobody wants any more."""
+        unsubscribe(self.carrier, self.association, kind)
+
+    # Options
+
+    def get_option(self, kind: type[T], path: AddressLike | None) -> T:
+        """Read an option; without a path PeerAddressInfo means the primary one."""
+        raw, identifier = self.carrier.raw, self.association.id
+        if path is None and kind is PeerAddressInfo:
+            path = raw.get_option(Status, identifier, None).primary.address
+        return raw.get_option(kind, identifier, None if path is None else self.path(path))
+
+    # How it ends
+
+    async def close(self) -> None:
+        """Shut down gracefully and wait; see `Conn.close`."""
+        association = self.association
+        if association.over:
+            self.carrier.release(association)
+            return
+        if not association.closing:
+            association.closing = True
+            association.close_here()
+            try:
+                self.carrier.shut_down(association)
+            except OSError as error:
+                self.send_failed(error)
+            self.carrier.resume()
+        try:
+            await association.wait_over()
+        except asyncio.CancelledError:
+            self.abort("the association was aborted: its close was cancelled")
+            raise
+        if isinstance(association.over_by, AssociationError) and not isinstance(
+            association.over_by, ClosedError
+        ):
+            raise copy.copy(association.over_by)
+
+    def abort(self, text: str = "the association was aborted here", cause: bytes = b"") -> None:
+        """End the association at once."""
+        association = self.association
+        if not association.over:
+            self.carrier.abort(association, cause)
+            association.close_here(text)
+            association.finish(ClosedError(text))
+        self.carrier.release(association)
+
+    def detach(self) -> int:
+        """Give the descriptor away; the association lives on in it."""
+        descriptor = self.carrier.detach(self.association)
+        text = "the association was detached"
+        self.association.close_here(text)
+        self.association.finish(ClosedError(text))
+        return descriptor
+
+    def peel_off(self) -> None:
+        """Move the association to a socket of its own; tasks that wait go on there."""
+        self.move_to(self.carrier.peel_off(self.association))
+        self.association.senders.wake_all()
+
+    def forget(self) -> None:
+        """Release what a forgotten object held, from whichever thread the collector runs in."""
+        carrier, association = self.carrier, self.association
+        carrier.dispose(lambda: carrier.forget(association))
+
+
+def unsubscribe(carrier: Carrier, association: Association, kind: type[Event]) -> None:
+    """Turn an event off unless somebody still wants it."""
+    kept = kind in ALWAYS_SUBSCRIBED or (kind is SenderDry and association.dry_wanted)
+    if not association.over and not kept and not association.hub.wanted(kind):
+        with contextlib.suppress(OSError):
+            carrier.raw.subscribe(kind, False, association.id)
