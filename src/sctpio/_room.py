@@ -3,10 +3,10 @@
 The kernel gives such a socket one send buffer (unless net.sctp.sndbuf_policy is 1), and its EPOLLOUT speaks
 for that buffer alone. Two rules keep one stalled peer from stopping everybody, and the loop from spinning:
 
-- An association may have half of what those that wait for room leave of the buffer, counted from its last
-  SENDER_DRY. So the first that stalls holds half of it, the next a quarter, and something always remains.
-- Who waits is woken by EPOLLOUT (in turn), by its own SENDER_DRY, and by a timer that grows slower: with
-  sndbuf_policy 1 an association may have room while EPOLLOUT is off.
+- An association may have under way, counted from its last SENDER_DRY, an equal part of what those that wait
+  leave of the buffer; one part stays free. So the first that stalls holds half of it, the next a quarter.
+- Who waits is woken by its own SENDER_DRY; whom the stack refused also by EPOLLOUT, in turn, and by a timer
+  that grows slower: with sndbuf_policy 1 an association may have room while EPOLLOUT is off.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from .events import SenderDry
 from .options import SendBuffer
 from .stacks.base import Buffer, Outgoing, SendExtras, StackSocket
 
-# What the kernel counts for a chunk beside its data, and the data of a chunk, roughly.
-CHUNK_COST = 1200
-CHUNK_DATA = 1400
+# What the kernel counts for a message beside its data, which it rounds up to powers of two (measured:
+# 942 bytes for 1, 2505 for 1400 in one chunk, 8192 for 5000).
+MESSAGE_COST = 1000
 
 # Seconds between looks at associations that wait, when nothing told of room: at most this, doubled each time.
 MOST_PAUSE = 0.25
@@ -33,7 +33,7 @@ MOST_WOKEN = 64
 
 def cost(size: int) -> int:
     """Bytes of the send buffer that a message of `size` bytes takes, rather too many than too few."""
-    return size + CHUNK_COST * (1 + size // CHUNK_DATA)
+    return MESSAGE_COST + 2 * size
 
 
 class SendRoom:
@@ -52,6 +52,8 @@ class SendRoom:
         # Who waits, the longest first, with the bytes that each held when it began to.
         self._waiting: dict[Association, int] = {}
         self._held = 0
+        # How many of them hold nothing, and will want their part.
+        self._ready = 0
         # Those of them that the stack itself had no room for.
         self._refused: set[Association] = set()
         # Who was woken because the socket was writable; and that it said so and took nothing (memory
@@ -110,30 +112,43 @@ class SendRoom:
             return 1 << 62
         if not self._buffer:
             self._buffer = self.raw.get_option(SendBuffer, 0, None).size or 0
-        others = self._held - self._waiting.get(association, 0)
-        return (self._buffer - others) // 2 - association.unconfirmed
+        own = self._waiting.get(association, -1)
+        parts = 2 + self._ready - (own == 0)
+        return (self._buffer - self._held + max(own, 0)) // parts - association.unconfirmed
+
+    def _count(self, association: Association) -> None:
+        """Count anew what an association holds that waits, and put it behind the others."""
+        self._discount(association)
+        self._waiting[association] = association.unconfirmed
+        self._held += association.unconfirmed
+        self._ready += association.unconfirmed == 0
+
+    def _discount(self, association: Association) -> bool:
+        """Count an association no more: whether it waited."""
+        held = self._waiting.pop(association, None)
+        if held is not None:
+            self._held -= held
+            self._ready -= held == 0
+        return held is not None
 
     # Waiting
 
     def want(self, association: Association) -> None:
         """A task of the association waits for room."""
         if association not in self._waiting:
-            self._waiting[association] = association.unconfirmed
-            self._held += association.unconfirmed
+            self._count(association)
             association.dry_wanted += 1
             # Answered at once where everything is acknowledged already.
             self.raw.subscribe(SenderDry, True, association.id)
             self._buffer = 0
         if association in self._refused and not self._lied:
             self._watch(True)
-        if self._timer is None:
-            self._timer = self.loop.call_later(self._pause, call, weakref.WeakMethod(self.look))
+        self._look_in(self._pause if association in self._refused else MOST_PAUSE)
 
     def want_no_more(self, association: Association) -> bool:
         """No task of the association waits any more: whether one did."""
-        if association not in self._waiting:
+        if not self._discount(association):
             return False
-        self._held -= self._waiting.pop(association)
         self._refused.discard(association)
         association.dry_wanted -= 1
         if not self._refused:
@@ -147,7 +162,7 @@ class SendRoom:
         self._pause = STALL_PAUSE
         self._woken = None
         self._refused.discard(association)
-        self._turn(association)
+        self._count(association)
         association.senders.wake()
 
     def had_none(self, association: Association) -> None:
@@ -156,19 +171,13 @@ class SendRoom:
             self._lied = True
             self._watch(False)
         self._woken = None
-        self._turn(association)
+        self._count(association)
 
     def dry(self, association: Association) -> None:
         """The association's messages are all acknowledged."""
         if association in self._waiting:
-            self._turn(association)
+            self._count(association)
             association.senders.wake()
-
-    def _turn(self, association: Association) -> None:
-        """Count anew what a waiting association holds, and put it behind the others."""
-        if association in self._waiting:
-            self._held += association.unconfirmed - self._waiting.pop(association)
-            self._waiting[association] = association.unconfirmed
 
     def on_writable(self) -> None:
         """The socket has room: who the stack refused tries, the one that has waited longest."""
@@ -179,17 +188,23 @@ class SendRoom:
                 return
         self._watch(False)
 
+    def _look_in(self, pause: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= self.loop.time() + pause:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_later(pause, call, weakref.WeakMethod(self.look))
+
     def look(self) -> None:
         """Let those that wait try again, as nothing else may tell them (called by the loop)."""
         self._timer = None
         self._lied = False
         self.looks += 1
-        if not self._waiting:
-            return
         self._pause = min(2 * self._pause, MOST_PAUSE)
         for association in list(self._waiting)[:MOST_WOKEN]:
             association.senders.wake()
-        self._timer = self.loop.call_later(self._pause, call, weakref.WeakMethod(self.look))
+        if self._waiting:
+            self._look_in(self._pause if self._refused else MOST_PAUSE)
 
     def close(self) -> None:
         """Look no more."""
