@@ -10,10 +10,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sctpio import Address, Conn, Listener, connect, listen
+from sctpio import Address, Conn, Listener, Mode, connect, listen
 
 # Emulated kernels are slower by this much.
 PATIENCE = float(os.environ.get("SCTPIO_TEST_PATIENCE", "1"))
+
+
+class Style:
+    """How the listener of `connected` maps associations to sockets; tests/api/conftest.py sets it."""
+
+    mode = Mode.ONE_TO_ONE
 
 
 class Pair(NamedTuple):
@@ -32,7 +38,10 @@ async def connected(
     connect_with: dict[str, Any] | None = None,
 ) -> AsyncIterator[Pair]:
     """Connect a client with an ephemeral listener; whatever is left open at the end is aborted."""
-    async with listen(local, **(listen_with or {})) as listener, paired(listener, connect_with) as pair:
+    async with (
+        listen(local, **{"mode": Style.mode, **(listen_with or {})}) as listener,
+        paired(listener, connect_with) as pair,
+    ):
         yield pair
 
 

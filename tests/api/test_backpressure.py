@@ -89,6 +89,7 @@ async def test_an_idle_association_wakes_nobody(pair: Pair) -> None:
     receiver.cancel()
 
 
+@pytest.mark.one_to_one
 async def test_an_association_that_the_peer_shut_down_does_not_spin() -> None:
     async with connected(connect_with={"options": [SendBuffer(200 * KIB)]}) as pair:
         # The peer has sent SHUTDOWN; ours waits for what the peer does not read. The socket is readable all
@@ -296,6 +297,7 @@ async def test_a_descriptor_number_used_again_after_a_too_large_message_is_watch
         assert len(numbers) < 3
 
 
+@pytest.mark.one_to_one
 async def test_out_of_descriptors_an_ending_association_is_looked_at_now_and_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

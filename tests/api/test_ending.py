@@ -276,6 +276,7 @@ async def test_a_peer_process_that_dies_ends_the_association() -> None:
             peer.wait()
 
 
+@pytest.mark.one_to_one
 async def test_sigpipe_is_never_raised() -> None:
     old = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
