@@ -163,8 +163,11 @@ int sctpio_getsockopt(int fd, int level, int name, uint8_t *value, uint32_t *len
 {
     socklen_t value_length = *length;
     int status = result(getsockopt(fd, level, name, value, &value_length));
-    if (status >= 0)
-        *length = value_length;
+    if (status < 0)
+        return status;
+    if (value_length > *length)
+        return -EPROTO;
+    *length = value_length;
     return status;
 }
 
@@ -253,6 +256,8 @@ static int receive_one(int fd, uint8_t *room, uint32_t length, sctpio_record *re
     while (received < 0 && errno == EINTR);
     if (received < 0)
         return -errno;
+    if ((size_t)received > length || message.msg_controllen > sizeof control)
+        return -EPROTO;
     /* SCTP has no empty messages: nothing, and not the end of a record, is the end of the association. */
     if (received == 0 && !(message.msg_flags & (MSG_EOR | UAPI_MSG_NOTIFICATION)))
         return 0;
@@ -291,9 +296,8 @@ int sctpio_receive(int fd, uint8_t *arena, uint32_t arena_length, sctpio_record 
         }
         record->offset = used;
         /* Aligned, so that notifications can be read as the structs they are. */
-        used += (record->length + 7u) & ~7u;
-        if (used > arena_length)
-            used = arena_length;
+        uint64_t next = ((uint64_t)used + record->length + 7u) & ~UINT64_C(7);
+        used = next > arena_length ? arena_length : (uint32_t)next;
         count++;
     }
     return (int)count;
