@@ -5,7 +5,7 @@ PY := .venv/bin/python
 ARGS ?=
 
 .NOTPARALLEL:
-.PHONY: help demo test test-kernels lint docs bench dist clean
+.PHONY: help demo test test-kernels sanitize lint docs bench dist clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -16,8 +16,11 @@ demo: .venv/.base ## an echo server and client over real SCTP, on this host's ke
 test: .venv/.test ## the pure tier on this host, the kernel tier where SCTP is; a summary at the end
 	@$(PY) tests/tiers.py pure kernel -- $(ARGS)
 
-test-kernels: .venv/.test ## the kernel tier on Linux 6.12 under QEMU: slow
-	@$(PY) tests/tiers.py kernel-6.12 -- $(ARGS)
+test-kernels: .venv/.test ## the kernel tiers on Linux 6.12 under QEMU: slow
+	@$(PY) tests/tiers.py kernel-6.12 sanitize-6.12 -- $(ARGS)
+
+sanitize: .venv/.test ## the C built with sanitizers, over a corpus of lies and on a kernel
+	@$(PY) tests/tiers.py sanitize sanitize-kernel -- $(ARGS)
 
 lint: .venv/.test .venv/.lint ## format, style, types and layers
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && .venv/bin/lint-imports

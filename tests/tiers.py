@@ -5,6 +5,7 @@ A tier fails when a test failed or was skipped, when it did not run, or when it 
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,11 +14,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sanitize.build import SANITIZERS, BuildError, Sanitizer
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build" / "tiers"
 GUEST = str(ROOT / "tests" / "guest" / "run")
 
 KERNEL_TESTS = ("tests/api", "tests/kernel", "tests/examples")
+# On a real kernel: each call of the C, and what brings it the most various messages.
+SANITIZED_TESTS = (
+    "tests/sanitize/test_alive.py",
+    "tests/kernel/test_stack.py",
+    "tests/api/test_addresses.py",
+    "tests/api/test_conn.py",
+    "tests/api/test_stream.py",
+)
 NOTHING_COLLECTED = 5
 
 # Leaves the kernel's release where this process finds it, and becomes pytest.
@@ -26,13 +37,14 @@ START = 'uname -r >"$1" && shift && exec "$@"'
 
 @dataclass(frozen=True)
 class Tier:
-    """Which tests, on which kernel; `guest` None is this host as it is."""
+    """Which tests, on which kernel, with which build; `guest` None is this host as it is."""
 
     stack: str
     paths: tuple[str, ...]
     guest: str | None = None
     seconds: int = 1800
     patience: int = 1
+    sanitizer: Sanitizer | None = None
 
 
 @dataclass
@@ -62,10 +74,19 @@ def everyday_kernel() -> str:
 
 def tiers() -> dict[str, Tier]:
     """List the tiers."""
+    everyday = everyday_kernel()
+    address = SANITIZERS["address"]
+    # AddressSanitizer cannot run in User-Mode Linux.
+    bounds = SANITIZERS["undefined"] if everyday == "uml" else address
     return {
         "pure": Tier("none", ("tests/pure",)),
-        "kernel": Tier("kernel", KERNEL_TESTS, everyday_kernel()),
+        "kernel": Tier("kernel", KERNEL_TESTS, everyday),
         "kernel-6.12": Tier("kernel", KERNEL_TESTS, "6.12", seconds=3600, patience=10),
+        "sanitize": Tier("kernel", ("tests/sanitize", "tests/pure/test_kernel.py"), sanitizer=address),
+        "sanitize-kernel": Tier("kernel", SANITIZED_TESTS, everyday, seconds=600, sanitizer=bounds),
+        "sanitize-6.12": Tier(
+            "kernel", SANITIZED_TESTS[:2], "6.12", seconds=900, patience=10, sanitizer=address
+        ),
     }
 
 
@@ -77,7 +98,19 @@ def run(name: str, tier: Tier, arguments: Sequence[str]) -> Result:
     release, report = RESULTS / f"{name}.kernel", RESULTS / f"{name}.xml"
     release.unlink(missing_ok=True)
     report.unlink(missing_ok=True)
-    command = ["sh", "-c", START, "sh", str(release), sys.executable, "-m", "pytest", f"--junitxml={report}"]
+    command = ["sh", "-c", START, "sh", str(release)]
+    if tier.sanitizer is not None:
+        try:
+            tier.sanitizer.build()
+            # For the tests' process alone: nothing is to be preloaded into the guest.
+            command += ["env", *tier.sanitizer.assignments()]
+        except BuildError as error:
+            print(error, flush=True)
+            return Result(name, tier.stack, problem="csrc could not be built with sanitizers")
+    command += [sys.executable, "-m", "pytest", f"--junitxml={report}"]
+    if tier.sanitizer is not None:
+        # The first leaves the sanitizers' reports in sight, the second ends a loop in C, too.
+        command += ["--capture=sys", "-o", "timeout_method=thread"]
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     if tier.patience > 1:
         command += ["-o", f"timeout={60 * tier.patience}"]
@@ -93,7 +126,9 @@ def run(name: str, tier: Tier, arguments: Sequence[str]) -> Result:
         result.kernel = release.read_text().strip()
     if report.exists():
         count(result, report)
-    if not result.passed and not result.failed and not result.skipped:
+    if status in (-signal.SIGABRT, 128 + signal.SIGABRT):
+        result.problem = "it was aborted: the reason is above"
+    elif not result.passed and not result.failed and not result.skipped:
         result.problem = (
             "no test was run" if status == NOTHING_COLLECTED else f"it did not run (status {status})"
         )
@@ -120,10 +155,10 @@ def count(result: Result, report: Path) -> None:
 
 def summarise(results: Sequence[Result]) -> None:
     """Print the table, and what was wrong."""
-    print(f"\n{'tier':<12} {'stack':<7} {'kernel':<26} passed failed skipped  seconds")
+    print(f"\n{'tier':<15} {'stack':<7} {'kernel':<26} passed failed skipped  seconds")
     for result in results:
         numbers = f"{result.passed:>6} {result.failed:>6} {len(result.skipped):>7} {result.seconds:>8.1f}"
-        print(f"{result.name:<12} {result.stack:<7} {result.kernel:<26} {numbers}  {result.problem}".rstrip())
+        print(f"{result.name:<15} {result.stack:<7} {result.kernel:<26} {numbers}  {result.problem}".rstrip())
     for result in results:
         for line in result.skipped:
             print(f"skipped in {result.name}: {line}")

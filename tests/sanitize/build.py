@@ -1,0 +1,157 @@
+"""Builds the C of a stack with the compiler's sanitizers, beside the normal build, under build/sanitize.
+
+Of each stack two things come out: the extension module in a copy of the package, for any test of the
+project, and a plain library in which the stack's system calls can be made to answer (`doubles.h`).
+"""
+
+import contextlib
+import os
+import runpy
+import shutil
+import subprocess
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+BUILD = ROOT / "build" / "sanitize"
+CC = os.environ.get("CC") or "gcc"
+
+# The kind of the build this process runs with (set by `Sanitizer.assignments`).
+VARIABLE = "SCTPIO_SANITIZE"
+
+CFLAGS = ("-std=c11", "-g", "-fPIC", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
+STRICT = ("-Wall", "-Wextra", "-Werror")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The build script of a stack's extension, and the functions that `doubles` answers for."""
+
+    script: str
+    doubles: str
+    wrapped: tuple[str, ...]
+    libraries: tuple[str, ...] = ()
+
+
+STACKS = {
+    "kernel": Stack(
+        "csrc/build_kernel.py",
+        "kernel_doubles.c",
+        ("accept4", "getsockname", "getsockopt", "recvmsg", "sendmmsg", "sendmsg", "setsockopt"),
+    ),
+}
+
+
+class BuildError(Exception):
+    """No instrumented build could be made; the text says why."""
+
+
+@dataclass(frozen=True)
+class Sanitizer:
+    """A way to instrument."""
+
+    name: str
+    flags: tuple[str, ...]
+    preload: str
+
+    @property
+    def directory(self) -> Path:
+        """Where the build is."""
+        return BUILD / self.name
+
+    @property
+    def package(self) -> Path:
+        """The directory that the instrumented package is imported from."""
+        return self.directory / "package"
+
+    def library(self, stack: str) -> Path:
+        """Name the library of a stack with its doubles."""
+        return self.directory / f"{stack}.so"
+
+    def build(self) -> None:
+        """Build anew, so that nothing stale is tested."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.package.mkdir(parents=True)
+        shutil.copytree(
+            ROOT / "src" / "sctpio",
+            self.package / "sctpio",
+            ignore=shutil.ignore_patterns("*.so", "_kernel.c", "__pycache__"),
+        )
+        for name, stack in STACKS.items():
+            self._build_stack(name, stack)
+
+    def _build_stack(self, name: str, stack: Stack) -> None:
+        script = runpy.run_path(str(ROOT / stack.script))
+        objects = [self._compile(ROOT / source, *STRICT) for source in script["SOURCES"]]
+        doubles = self._compile(HERE / stack.doubles, *STRICT)
+        wraps = [f"-Wl,--wrap={function}" for function in stack.wrapped]
+        self._link(self.library(name), stack, *objects, doubles, *wraps)
+
+        ffi: Any = script["ffi"]
+        module = "_" + name
+        glue = self.directory / f"{module}.c"
+        with contextlib.redirect_stdout(None):
+            ffi.emit_c_code(str(glue))
+        target = self.package / "sctpio" / "stacks" / f"{module}.abi3.so"
+        self._link(target, stack, self._compile_glue(glue), *objects)
+
+    def _compile_glue(self, glue: Path) -> str:
+        # Not ours: cffi's own warnings are not errors.
+        return self._compile(glue, "-w", f"-I{sysconfig.get_paths()['include']}")
+
+    def _compile(self, source: Path, *extra: str) -> str:
+        target = self.directory / f"{source.stem}.o"
+        call(CC, *CFLAGS, *self.flags, *extra, f"-I{ROOT / 'csrc'}", "-c", str(source), "-o", str(target))
+        return str(target)
+
+    def _link(self, target: Path, stack: Stack, *parts: str) -> None:
+        call(CC, "-shared", *self.flags, *parts, *stack.libraries, "-o", str(target))
+
+    def assignments(self) -> list[str]:
+        """Give the environment that makes a Python process use the build, as NAME=VALUE."""
+        # A report ends the process by SIGABRT: Python's fault handler then says which test it was.
+        common = "abort_on_error=1:print_stacktrace=1"
+        return [
+            f"{VARIABLE}={self.name}",
+            f"PYTHONPATH={self.package}",
+            f"LD_PRELOAD={library(self.preload)}",
+            # Python's own pools would hide where an object ends.
+            "PYTHONMALLOC=malloc",
+            "GLIBC_TUNABLES=glibc.malloc.check=3",
+            f"ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:{common}",
+            f"UBSAN_OPTIONS={common}",
+        ]
+
+
+# AddressSanitizer needs 47 bits of address space, and a process in User-Mode Linux has 39: there the
+# compiler's and the C library's own checks of bounds stand in for it. The latter see a write too far.
+SANITIZERS = {
+    "address": Sanitizer("address", ("-O1", "-fsanitize=address,undefined"), "libasan.so"),
+    "undefined": Sanitizer(
+        "undefined",
+        ("-O2", "-fsanitize=undefined,bounds-strict", "-D_FORTIFY_SOURCE=2", "-fstack-protector-all"),
+        "libc_malloc_debug.so.0",
+    ),
+}
+
+
+def call(*command: str) -> str:
+    """Run a step of the build and give its output."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise BuildError(f"{command[0]}: {error.strerror}") from error
+    if done.returncode:
+        raise BuildError(f"this failed: {' '.join(command)}\n{done.stderr}")
+    return done.stdout.strip()
+
+
+def library(name: str) -> str:
+    """Find a library of the compiler's."""
+    path = call(CC, f"-print-file-name={name}")
+    if not Path(path).is_absolute():
+        raise BuildError(f"{CC} comes without {name}")
+    return path

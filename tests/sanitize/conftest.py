@@ -1,0 +1,26 @@
+"""Tests of the instrumented C: they mean nothing without it."""
+
+import os
+
+import pytest
+
+from sanitize.build import STACKS, VARIABLE
+from sanitize.harness import Library
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _needed() -> None:
+    if not os.environ.get(VARIABLE):
+        pytest.fail("tests/sanitize needs an instrumented build: run it by make sanitize")
+
+
+@pytest.fixture(params=STACKS, scope="session")
+def library(_needed: None, request: pytest.FixtureRequest) -> Library:
+    """Give each stack's functions."""
+    return Library(request.param)
+
+
+@pytest.fixture
+def kernel(_needed: None) -> Library:
+    """Give the kernel stack's functions, whose system calls answer as a test wants."""
+    return Library("kernel")

@@ -1,0 +1,55 @@
+"""The sanitizers themselves: a lie that the C cannot see through must be reported."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sanitize.build import SANITIZERS, VARIABLE
+from sctpio.stacks import _kernel
+
+OPEN = """
+import socket
+from sctpio.stacks._kernel import ffi, lib
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+"""
+
+# 16 bytes are there: a header that asks for another one.
+READ_TOO_FAR = """
+control = ffi.new("uint8_t[]", (16).to_bytes(8, "little") + bytes(8))
+lib.sctpio_parse_control(control, 4096, ffi.new("sctpio_record *"))
+"""
+
+# getsockname writes 16 bytes where 15 are.
+WRITTEN_TOO_FAR = """
+name = ffi.new("uint8_t[15]")
+lib.sctpio_name(sock.fileno(), name, ffi.new("uint32_t *", 28))
+del name
+"""
+
+MISALIGNED = """
+records = ffi.new("sctpio_record[2]")
+lib.sctpio_parse_control(b"", 0, ffi.cast("sctpio_record *", ffi.cast("uint8_t *", records) + 1))
+"""
+
+LIES = {
+    "address": {
+        READ_TOO_FAR: "heap-buffer-overflow",
+        WRITTEN_TOO_FAR: "heap-buffer-overflow",
+        MISALIGNED: "misaligned address",
+    },
+    "undefined": {WRITTEN_TOO_FAR: "free(): invalid pointer", MISALIGNED: "misaligned address"},
+}
+
+
+def test_the_instrumented_module_is_what_is_imported() -> None:
+    assert Path(_kernel.__file__ or "").is_relative_to(SANITIZERS[os.environ[VARIABLE]].package)
+
+
+@pytest.mark.parametrize("lie", LIES.get(os.environ.get(VARIABLE, ""), ()))
+def test_a_lie_is_reported(lie: str) -> None:
+    done = subprocess.run([sys.executable, "-c", OPEN + lie], capture_output=True, text=True, check=False)
+    assert done.returncode < 0, done.stderr
+    assert LIES[os.environ[VARIABLE]][lie] in done.stderr
