@@ -27,12 +27,13 @@ from ._linux_structs import (
     SACK_IMMEDIATELY,
     UNORDERED,
 )
+from ._option import Option, read_only_fields
 from ._sockaddr import SockaddrCodec
 from ._tables import EventRow, OptionSpec, Platform, Wire
 from .address import Address
 from .errors import DecodeError
 from .events import Event, UnknownEvent
-from .options import Option, read_only_fields
+from .options import Scope
 
 __all__ = [
     "ABORT",
@@ -147,10 +148,7 @@ class Codec:
         row = self._rows.get(number)
         if row is None:
             return UnknownEvent(number, flags, data)
-        values = self._load(row, row.layout.unpack(data))
-        if row.tail is not None:
-            values[row.tail] = _load_tail(row, data[row.layout.size :])
-        return row.kind(**values)
+        return row.kind(**self._load(row, data))
 
     def encode_event(self, event: Event, number: int | None = None) -> bytes:
         """Write a notification as the stack would.
@@ -170,7 +168,7 @@ class Codec:
         raw: Raw = {}
         for column in row.columns:
             column.dump(raw, getattr(event, column.attribute), self._wire)
-        tail = b"" if row.tail is None else _dump_tail(row, getattr(event, row.tail))
+        tail = b"" if row.tail is None else row.tail.dump(raw, getattr(event, row.tail.attribute))
         raw[kind_member.name] = row.number
         raw[length_member.name] = row.layout.size + len(tail)
         return row.layout.pack(raw) + tail
@@ -189,28 +187,45 @@ class Codec:
         return spec
 
     def encode_query(
-        self, kind: type[Option], association_id: int = 0, address: Address | None = None
+        self, query: type[Option] | Option, association_id: int = 0, address: Address | None = None
     ) -> bytes:
-        """Write what getsockopt takes: the whole struct, naming association and path.
+        """Write what getsockopt takes: the struct and room for more, naming what is asked about.
 
-        An option that is not per association ignores `association_id`.
+        That is the association, the path, and where `query` is a value what it names (a stream, a policy,
+        its own path). An option that is not per association ignores `association_id`.
 
         Raises:
-            ValueError: the option cannot be read, is not per path, or the address is not one host.
+            ValueError: the option cannot be read, is not per path, is asked about something that `query`
+                does not name, or the address is not one host.
         """
+        kind = query if isinstance(query, type) else type(query)
         spec = self.option(kind)
         if not spec.readable:
-            raise ValueError(f"{kind.__name__} cannot be read")
+            raise ValueError(f"{kind.__name__} cannot be read, only set")
         raw: Raw = {}
         if spec.association_member is not None:
+            if association_id in (Scope.CURRENT, Scope.ALL):
+                raise ValueError(
+                    f"{kind.__name__} of {Scope(association_id)!r} cannot be read; accepted: an association, "
+                    "Scope.FUTURE"
+                )
             raw[spec.association_member] = association_id
+        for column in spec.columns:
+            if column.attribute in spec.keys:
+                column.dump(raw, _key(query, column.attribute), self._wire)
+        if address is None and spec.path_member is not None and query is not kind:
+            address = _key(query, "address")
         if address is not None:
-            if spec.path_member is None:
-                raise ValueError(f"{kind.__name__} is not the option of a path: {str(address)!r}")
-            if len(address.hosts) != 1:
-                raise ValueError(f"{kind.__name__}: {str(address)!r}; accepted: one host")
-            raw[spec.path_member] = self._addresses.pack(address)
-        return spec.layout.pack(raw)
+            raw.update(self._path(spec, address))
+        return spec.layout.pack(raw) + bytes(0 if spec.tail is None else spec.tail.space)
+
+    def _path(self, spec: OptionSpec, address: Address) -> Raw:
+        name = spec.kind.__name__
+        if spec.path_member is None:
+            raise ValueError(f"{name} is not the option of a path: {str(address)!r}")
+        if len(address.hosts) != 1:
+            raise ValueError(f"{name}: {str(address)!r}; accepted: one host")
+        return {spec.path_member: self._addresses.pack(address)}
 
     def decode_option(self, kind: type[T], data: bytes) -> T:
         """Read what getsockopt gave.
@@ -226,8 +241,7 @@ class Codec:
         minimum = spec.layout.size if spec.minimum_size is None else spec.minimum_size
         if given < minimum:
             raise DecodeError(f"{spec.name} has {spec.layout.size} bytes, {given} were given")
-        raw = spec.layout.unpack(bytes(data).ljust(spec.layout.size, b"\0"))
-        values = self._load(spec, raw)
+        values = self._load(spec, bytes(data).ljust(spec.layout.size, b"\0"))
         ends = {m.name: m.offset + m.size for m in spec.layout.members}
         for column in spec.columns:
             if any(ends[member] > given for member in column.members):
@@ -241,20 +255,24 @@ class Codec:
         """Write what setsockopt takes.
 
         Raises:
-            ValueError: the option or a field that was given cannot be set, fields contradict each
-                other, or a field is None where the struct cannot leave it (`merge` first).
+            ValueError: the option or a field that was given cannot be set, or not for that scope, fields
+                contradict each other, or a field is None where the struct cannot leave it (`merge` first).
         """
         spec = self.option(type(value))
         name = type(value).__name__
         fixed = read_only_fields(spec.kind)
         if not spec.writable:
-            raise ValueError(f"{name} cannot be set")
-        for column in spec.columns:
-            field = getattr(value, column.attribute)
-            if column.attribute in fixed and field is not None:
-                raise ValueError(f"{name}: {column.attribute}={field!r} cannot be set")
-            if column.attribute not in fixed and field is None and not column.leave:
-                raise ValueError(f"{name}: {column.attribute}=None; accepted: a value")
+            raise ValueError(f"{name} cannot be set, only read")
+        scoped = spec.association_member is not None and association_id in (Scope.CURRENT, Scope.ALL)
+        if scoped and association_id not in spec.scopes:
+            accepted = ", ".join(["an association", *(f"Scope.{scope.name}" for scope in spec.scopes)])
+            raise ValueError(f"{name} cannot be set for {Scope(association_id)!r}; accepted: {accepted}")
+        for attribute in fixed:
+            if getattr(value, attribute) is not None:
+                raise ValueError(f"{name}: {attribute}={getattr(value, attribute)!r} cannot be set")
+        for attribute in spec.required:
+            if getattr(value, attribute) is None:
+                raise ValueError(f"{name}: {attribute}=None; accepted: a value")
         return self._dump_option(spec, value, association_id, spec.prepare)
 
     def encode_result(self, value: Option, association_id: int = 0) -> bytes:
@@ -271,14 +289,18 @@ class Codec:
             raise TypeError(f"{value!r} and {current!r} are different options")
         fixed = read_only_fields(type(value))
         filled = {
-            column.attribute: getattr(current, column.attribute)
-            for column in self.option(type(value)).columns
-            if column.attribute not in fixed and getattr(value, column.attribute) is None
+            attribute: getattr(current, attribute)
+            for attribute in self.option(type(value)).attributes
+            if attribute not in fixed and getattr(value, attribute) is None
         }
         return cast(T, dataclasses.replace(cast(Any, value), **filled))
 
-    def _load(self, row: EventRow | OptionSpec, raw: Raw) -> dict[str, Any]:
-        return {column.attribute: column.load(raw, self._wire) for column in row.columns}
+    def _load(self, row: EventRow | OptionSpec, data: bytes) -> dict[str, Any]:
+        raw = row.layout.unpack(data)
+        values = {column.attribute: column.load(raw, self._wire) for column in row.columns}
+        if row.tail is not None:
+            values[row.tail.attribute] = row.tail.load(raw, data[row.layout.size :])
+        return values
 
     def _dump_option(
         self,
@@ -294,20 +316,20 @@ class Codec:
             field = getattr(value, column.attribute)
             if field is not None:
                 column.dump(raw, field, self._wire)
+        tail = b"" if spec.tail is None else spec.tail.dump(raw, getattr(value, spec.tail.attribute))
         if prepare is not None:
             prepare(value, raw)
-        return spec.layout.pack(raw)
+        return spec.layout.pack(raw) + tail
 
 
-def _load_tail(row: EventRow, data: bytes) -> bytes | tuple[int, ...]:
-    if not row.tail_numbers:
-        return data
-    if len(data) % 2:
-        raise DecodeError(f"{row.name} ends within a number")
-    return struct.unpack(f"={len(data) // 2}H", data)
-
-
-def _dump_tail(row: EventRow, value: Any) -> bytes:
-    if not row.tail_numbers:
-        return bytes(value)
-    return struct.pack(f"={len(value)}H", *value)
+def _key(query: type[Option] | Option, attribute: str) -> Any:
+    """Give what a query names: the attribute of a value, or what the type says by default."""
+    if not isinstance(query, type):
+        return getattr(query, attribute)
+    default = dataclasses.MISSING
+    if dataclasses.is_dataclass(query):
+        default = query.__dataclass_fields__[attribute].default
+    if default is dataclasses.MISSING:
+        name = query.__name__
+        raise ValueError(f"{name} is read by a value that names its {attribute}: {name}({attribute}=...)")
+    return default

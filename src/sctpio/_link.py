@@ -191,12 +191,12 @@ class Link:
 
     # Options
 
-    def get_option(self, kind: type[T], path: AddressLike | None) -> T:
+    def get_option(self, query: type[T] | T, path: AddressLike | None) -> T:
         """Read an option; without a path PeerAddressInfo means the primary one."""
         raw, identifier = self.carrier.raw, self.association.id
-        if path is None and kind is PeerAddressInfo:
+        if path is None and query is PeerAddressInfo:
             path = raw.get_option(Status, identifier, None).primary.address
-        return raw.get_option(kind, identifier, None if path is None else self.path(path))
+        return raw.get_option(query, identifier, None if path is None else self.path(path))
 
     # How it ends
 

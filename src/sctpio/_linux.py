@@ -2,13 +2,16 @@
 
 The numbers have never changed since they were given out; `tests/pure/test_referee.py` compares
 them, and every struct, with a compiler's view of the system's header. To add an option, write its
-dataclass in `options` and its row in `_linux_options`.
+dataclass in `options`, its row in `_linux_options`, or the modules of its subject beside these.
 """
 
 from __future__ import annotations
 
+from ._linux_auth import OPTIONS as AUTH
 from ._linux_events import EVENTS
 from ._linux_options import OPTIONS
+from ._linux_paths import OPTIONS as PATHS
+from ._linux_streams import OPTIONS as STREAMS
 from ._tables import Platform
 
 __all__ = ["LINUX"]
@@ -19,5 +22,5 @@ LINUX = Platform(
     af_inet6=10,
     length_byte=False,
     events=EVENTS,
-    options=OPTIONS,
+    options=(*OPTIONS, *PATHS, *AUTH, *STREAMS),
 )

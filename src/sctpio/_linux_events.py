@@ -7,6 +7,7 @@ from ._linux_structs import DATA_SENT, DATA_UNORDERED, SNDINFO, SNDRCVINFO
 from ._tables import (
     Column,
     EventRow,
+    Tail,
     bit,
     cause,
     enumerated,
@@ -81,7 +82,9 @@ EVENTS = (
             number("inbound_streams", "sac_inbound_streams"),
             number("association_id", "sac_assoc_id"),
         ),
-        tail="info",
+        tail=Tail("info"),
+        rfc="6458 6.1.1",
+        since="2.6",
     ),
     EventRow(
         "SCTP_PEER_ADDR_CHANGE",
@@ -102,6 +105,8 @@ EVENTS = (
             enumerated("error", "spc_error", PathError),
             number("association_id", "spc_assoc_id"),
         ),
+        rfc="6458 6.1.2",
+        since="2.6",
     ),
     EventRow(
         "SCTP_SEND_FAILED_EVENT",
@@ -109,7 +114,9 @@ EVENTS = (
         SendFailed,
         _send_failed("sctp_send_failed_event", "ssfe_info", SNDINFO),
         _send_failed_columns("snd", "snd_sid"),
-        tail="data",
+        tail=Tail("data"),
+        rfc="6458 6.1.11",
+        since="5.5",
     ),
     EventRow(
         "SCTP_SEND_FAILED",
@@ -117,7 +124,9 @@ EVENTS = (
         SendFailed,
         _send_failed("sctp_send_failed", "ssf_info", SNDRCVINFO),
         _send_failed_columns("sinfo", "sinfo_stream"),
-        tail="data",
+        tail=Tail("data"),
+        rfc="6458 6.1.4",
+        since="2.6",
     ),
     EventRow(
         "SCTP_REMOTE_ERROR",
@@ -125,7 +134,9 @@ EVENTS = (
         RemoteError,
         _notification("sctp_remote_error", "sre", ("sre_error", "H"), ("sre_assoc_id", "i")),
         (cause("error", "sre_error"), number("association_id", "sre_assoc_id")),
-        tail="data",
+        tail=Tail("data"),
+        rfc="6458 6.1.3",
+        since="2.6",
     ),
     EventRow(
         "SCTP_SHUTDOWN_EVENT",
@@ -133,6 +144,8 @@ EVENTS = (
         ShutdownEvent,
         _notification("sctp_shutdown_event", "sse", ("sse_assoc_id", "i")),
         (number("association_id", "sse_assoc_id"),),
+        rfc="6458 6.1.5",
+        since="2.6",
     ),
     EventRow(
         "SCTP_PARTIAL_DELIVERY_EVENT",
@@ -152,6 +165,8 @@ EVENTS = (
             number("sequence", "pdapi_seq"),
             number("association_id", "pdapi_assoc_id"),
         ),
+        rfc="6458 6.1.7",
+        since="2.6",
     ),
     EventRow(
         "SCTP_ADAPTATION_INDICATION",
@@ -162,6 +177,8 @@ EVENTS = (
             number("indication", "sai_adaptation_ind"),
             number("association_id", "sai_assoc_id"),
         ),
+        rfc="6458 6.1.6",
+        since="2.6",
     ),
     EventRow(
         "SCTP_AUTHENTICATION_EVENT",
@@ -181,6 +198,8 @@ EVENTS = (
             number("alternate_key", "auth_altkeynumber"),
             number("association_id", "auth_assoc_id"),
         ),
+        rfc="6458 6.1.8",
+        since="2.6.24",
     ),
     EventRow(
         "SCTP_SENDER_DRY_EVENT",
@@ -188,6 +207,8 @@ EVENTS = (
         SenderDry,
         _notification("sctp_sender_dry_event", "sender_dry", ("sender_dry_assoc_id", "i")),
         (number("association_id", "sender_dry_assoc_id"),),
+        rfc="6458 6.1.9",
+        since="2.6.37",
     ),
     EventRow(
         "SCTP_STREAM_RESET_EVENT",
@@ -198,8 +219,9 @@ EVENTS = (
             enumerated("flags", "strreset_flags", StreamResetFlags),
             number("association_id", "strreset_assoc_id"),
         ),
-        tail="streams",
-        tail_numbers=True,
+        tail=Tail("streams", "H"),
+        rfc="6525 6.1.1",
+        since="4.11",
     ),
     EventRow(
         "SCTP_ASSOC_RESET_EVENT",
@@ -218,6 +240,8 @@ EVENTS = (
             number("remote_tsn", "assocreset_remote_tsn"),
             number("association_id", "assocreset_assoc_id"),
         ),
+        rfc="6525 6.1.2",
+        since="4.12",
     ),
     EventRow(
         "SCTP_STREAM_CHANGE_EVENT",
@@ -236,5 +260,7 @@ EVENTS = (
             number("outbound_streams", "strchange_outstrms"),
             number("association_id", "strchange_assoc_id"),
         ),
+        rfc="6525 6.1.3",
+        since="4.12",
     ),
 )

@@ -1,63 +1,57 @@
-"""The options of the Linux table: one row each, see `_linux`."""
+"""The options of the Linux table about sockets, associations and messages: one row each, see `_linux`."""
 
 from __future__ import annotations
 
 from ._layout import STORAGE, Layout, Raw
+from ._linux_paths import PEER_ADDRESS_INFO
 from ._linux_structs import (
     ASSOC_VALUE,
     INT,
     PADDRINFO,
-    PADDRPARAMS,
+    SNDINFO,
     SNDRCVINFO,
     SOL_SOCKET,
-    SPP_DSCP,
-    SPP_HB_DEMAND,
-    SPP_HB_DISABLE,
-    SPP_HB_ENABLE,
-    SPP_HB_TIME_IS_ZERO,
-    SPP_IPV6_FLOWLABEL,
-    SPP_PMTUD_DISABLE,
-    SPP_PMTUD_ENABLE,
-    SPP_SACKDELAY_DISABLE,
-    SPP_SACKDELAY_ENABLE,
     UNORDERED,
     UNSIGNED,
+    extension,
+    toggle,
 )
 from ._tables import (
+    EVERY_SCOPE,
+    FUTURE_ONLY,
     Column,
     OptionSpec,
+    Tail,
     Wire,
     bit,
-    boolean,
     enumerated,
     network32,
     number,
     record,
     seconds,
     sockaddr,
-    switch,
     ticks,
 )
 from .options import (
     Adaptation,
-    AsconfSupported,
+    AssociationIds,
+    AssociationNumber,
     AssociationStatistics,
     AssocInfo,
-    AuthSupported,
     AutoClose,
+    Context,
+    DefaultSendInfo,
     DefaultSendParameters,
     DelayedSack,
-    ExposePotentiallyFailed,
+    DisableFragments,
+    EcnSupported,
+    FragmentInterleave,
     InitMsg,
+    MaxBurst,
     MaxSegment,
     NoDelay,
-    Option,
-    PathState,
+    PartialDeliveryPoint,
     PeerAddressInfo,
-    PeerAddressParameters,
-    PeerAddressThresholds,
-    PeerPrimaryAddress,
-    PrimaryAddress,
     ProtocolState,
     ReceiveBuffer,
     ReusePort,
@@ -67,100 +61,6 @@ from .options import (
 )
 
 __all__ = ["OPTIONS"]
-
-
-# srtt lies there in ticks (jiffies), rto in milliseconds: net/sctp/socket.c converts only rto.
-PEER_ADDRESS_INFO = (
-    sockaddr("address", "spinfo_address"),
-    enumerated("state", "spinfo_state", PathState),
-    number("cwnd", "spinfo_cwnd"),
-    ticks("srtt", "spinfo_srtt"),
-    seconds("rto", "spinfo_rto"),
-    number("mtu", "spinfo_mtu"),
-)
-
-
-def _valid_with(flags: int, column: Column) -> Column:
-    """Let a column of PEER_ADDR_PARAMS be None unless one of the flags is there."""
-
-    def load(raw: Raw, wire: Wire) -> object:
-        return column.load(raw, wire) if raw["spp_flags"] & flags else None
-
-    members = (*column.members, "spp_flags")
-    return Column(column.attribute, members, load, column.dump, leave=True)
-
-
-def _marked(flag: int, column: Column) -> Column:
-    """Let a column of PEER_ADDR_PARAMS have a flag that says that it is there."""
-
-    def dump(raw: Raw, value: object, wire: Wire) -> None:
-        column.dump(raw, value, wire)
-        raw["spp_flags"] = raw.get("spp_flags", 0) | flag
-
-    valid = _valid_with(flag, column)
-    return Column(column.attribute, valid.members, valid.load, dump, leave=True)
-
-
-def _dscp(attribute: str, member: str) -> Column:
-    """The code point: the upper six bits of the traffic class."""
-
-    def load(raw: Raw, wire: Wire) -> int:
-        return int(raw[member]) >> 2
-
-    def dump(raw: Raw, value: int, wire: Wire) -> None:
-        raw[member] = value << 2
-
-    return Column(attribute, (member,), load, dump)
-
-
-def _demand(attribute: str, member: str) -> Column:
-    """A request: the bit for True, nothing for False."""
-
-    def load(raw: Raw, wire: Wire) -> bool | None:
-        return True if raw[member] & SPP_HB_DEMAND else None
-
-    return Column(attribute, (member,), load, bit(attribute, member, SPP_HB_DEMAND).dump, True)
-
-
-def _prepare_path(value: PeerAddressParameters, raw: Raw) -> None:
-    """Add the flags without which the kernel ignores a field, and refuse what it would ignore."""
-    flags = 0
-    if value.heartbeat_interval is not None:
-        flags |= SPP_HB_ENABLE
-        if value.heartbeat_interval == 0:
-            flags |= SPP_HB_TIME_IS_ZERO
-    if value.sack_delay is not None:
-        flags |= SPP_SACKDELAY_ENABLE
-    conflicts = (
-        ("heartbeat_interval", value.heartbeat_interval, "heartbeat", value.heartbeat, True),
-        ("sack_delay", value.sack_delay, "delayed_sack", value.delayed_sack, True),
-        ("path_mtu", value.path_mtu, "path_mtu_discovery", value.path_mtu_discovery, False),
-    )
-    for name, given, condition, state, wanted in conflicts:
-        if given is not None and state is (not wanted):
-            raise ValueError(
-                f"PeerAddressParameters: {name}={given!r} with {condition}={state!r} would be "
-                f"ignored; accepted: {name}=None or {condition}={wanted!r}"
-            )
-    raw["spp_flags"] = raw.get("spp_flags", 0) | flags
-
-
-def _exposure(attribute: str, member: str) -> Column:
-    """0 is unset, 1 disabled, 2 enabled."""
-
-    def load(raw: Raw, wire: Wire) -> bool | None:
-        return {1: False, 2: True}.get(raw[member])
-
-    def dump(raw: Raw, value: bool, wire: Wire) -> None:
-        raw[member] = 2 if value else 1
-
-    return Column(attribute, (member,), load, dump, leave=True)
-
-
-def _supported(kind: type[Option], name: str, option: int) -> OptionSpec:
-    """An extension that is on or off, per association."""
-    columns = (boolean("enabled", "assoc_value"),)
-    return OptionSpec(kind, name, option, ASSOC_VALUE, columns, association_member="assoc_id")
 
 
 def _sack_delay(attribute: str, member: str) -> Column:
@@ -191,6 +91,9 @@ OPTIONS = (
             seconds("minimum", "srto_min", leave=True),
         ),
         association_member="srto_assoc_id",
+        rfc="6458 8.1.1",
+        since="2.6",
+        scopes=FUTURE_ONLY,
     ),
     OptionSpec(
         AssocInfo,
@@ -213,6 +116,9 @@ OPTIONS = (
             number("local_rwnd", "sasoc_local_rwnd"),
         ),
         association_member="sasoc_assoc_id",
+        rfc="6458 8.1.2",
+        since="2.6",
+        scopes=FUTURE_ONLY,
     ),
     OptionSpec(
         InitMsg,
@@ -231,25 +137,25 @@ OPTIONS = (
             number("max_attempts", "sinit_max_attempts", leave=True),
             seconds("max_init_timeout", "sinit_max_init_timeo", leave=True),
         ),
+        rfc="6458 8.1.3",
+        since="2.6",
     ),
-    OptionSpec(NoDelay, "SCTP_NODELAY", 3, INT, (boolean("enabled", "value"),)),
-    OptionSpec(AutoClose, "SCTP_AUTOCLOSE", 4, UNSIGNED, (seconds("delay", "value", per=1),)),
-    OptionSpec(
-        PeerPrimaryAddress,
-        "SCTP_SET_PEER_PRIMARY_ADDR",
-        5,
-        Layout("sctp_setpeerprim", ("sspp_assoc_id", "i"), ("sspp_addr", STORAGE), packed=True),
-        (sockaddr("address", "sspp_addr"),),
-        association_member="sspp_assoc_id",
-        readable=False,
+    toggle(
+        NoDelay,
+        "SCTP_NODELAY",
+        3,
+        rfc="6458 8.1.5",
+        since="2.6",
     ),
     OptionSpec(
-        PrimaryAddress,
-        "SCTP_PRIMARY_ADDR",
-        6,
-        Layout("sctp_prim", ("ssp_assoc_id", "i"), ("ssp_addr", STORAGE), packed=True),
-        (sockaddr("address", "ssp_addr"),),
-        association_member="ssp_assoc_id",
+        AutoClose,
+        "SCTP_AUTOCLOSE",
+        4,
+        UNSIGNED,
+        (seconds("delay", "value", per=1),),
+        rfc="6458 8.1.8",
+        since="2.6",
+        needs="a one-to-many socket",
     ),
     OptionSpec(
         Adaptation,
@@ -257,29 +163,8 @@ OPTIONS = (
         7,
         Layout("sctp_setadaptation", ("ssb_adaptation_ind", "I")),
         (number("indication", "ssb_adaptation_ind"),),
-    ),
-    OptionSpec(
-        PeerAddressParameters,
-        "SCTP_PEER_ADDR_PARAMS",
-        9,
-        PADDRPARAMS,
-        (
-            sockaddr("address", "spp_address", leave=True),
-            switch("heartbeat", "spp_flags", SPP_HB_ENABLE, SPP_HB_DISABLE),
-            _valid_with(SPP_HB_ENABLE | SPP_HB_DISABLE, seconds("heartbeat_interval", "spp_hbinterval")),
-            number("path_max_retransmissions", "spp_pathmaxrxt", leave=True),
-            _valid_with(SPP_PMTUD_ENABLE | SPP_PMTUD_DISABLE, number("path_mtu", "spp_pathmtu", leave=True)),
-            switch("path_mtu_discovery", "spp_flags", SPP_PMTUD_ENABLE, SPP_PMTUD_DISABLE),
-            seconds("sack_delay", "spp_sackdelay", leave=True),
-            switch("delayed_sack", "spp_flags", SPP_SACKDELAY_ENABLE, SPP_SACKDELAY_DISABLE),
-            _marked(SPP_IPV6_FLOWLABEL, number("ipv6_flow_label", "spp_ipv6_flowlabel")),
-            _marked(SPP_DSCP, _dscp("dscp", "spp_dscp")),
-            _demand("demand_heartbeat", "spp_flags"),
-        ),
-        association_member="spp_assoc_id",
-        path_member="spp_address",
-        minimum_size=152,
-        prepare=_prepare_path,
+        rfc="6458 8.1.10",
+        since="2.6",
     ),
     OptionSpec(
         DefaultSendParameters,
@@ -294,6 +179,9 @@ OPTIONS = (
             seconds("lifetime", "sinfo_timetolive"),
         ),
         association_member="sinfo_assoc_id",
+        rfc="6458 8.1.13",
+        since="2.6",
+        scopes=EVERY_SCOPE,
     ),
     OptionSpec(
         MaxSegment,
@@ -302,6 +190,9 @@ OPTIONS = (
         ASSOC_VALUE,
         (number("size", "assoc_value"),),
         association_member="assoc_id",
+        rfc="6458 8.1.16",
+        since="2.6",
+        scopes=FUTURE_ONLY,
     ),
     OptionSpec(
         Status,
@@ -332,16 +223,8 @@ OPTIONS = (
         ),
         association_member="sstat_assoc_id",
         writable=False,
-    ),
-    OptionSpec(
-        PeerAddressInfo,
-        "SCTP_GET_PEER_ADDR_INFO",
-        15,
-        PADDRINFO,
-        PEER_ADDRESS_INFO,
-        association_member="spinfo_assoc_id",
-        path_member="spinfo_address",
-        writable=False,
+        rfc="6458 8.2.1",
+        since="2.6",
     ),
     OptionSpec(
         DelayedSack,
@@ -353,27 +236,9 @@ OPTIONS = (
             number("frequency", "sack_freq", leave=True),
         ),
         association_member="sack_assoc_id",
-    ),
-    OptionSpec(
-        PeerAddressThresholds,
-        "SCTP_PEER_ADDR_THLDS_V2",
-        37,
-        Layout(
-            "sctp_paddrthlds_v2",
-            ("spt_assoc_id", "i"),
-            ("spt_address", STORAGE),
-            ("spt_pathmaxrxt", "H"),
-            ("spt_pathpfthld", "H"),
-            ("spt_pathcpthld", "H"),
-        ),
-        (
-            sockaddr("address", "spt_address", leave=True),
-            number("path_max_retransmissions", "spt_pathmaxrxt", leave=True),
-            number("potentially_failed", "spt_pathpfthld"),
-            number("change_primary", "spt_pathcpthld"),
-        ),
-        association_member="spt_assoc_id",
-        path_member="spt_address",
+        rfc="6458 8.1.19",
+        since="2.6.27",
+        scopes=EVERY_SCOPE,
     ),
     OptionSpec(
         AssociationStatistics,
@@ -420,18 +285,116 @@ OPTIONS = (
         ),
         association_member="sas_assoc_id",
         writable=False,
+        rfc="",
+        since="3.8",
     ),
-    _supported(AsconfSupported, "SCTP_ASCONF_SUPPORTED", 128),
-    _supported(AuthSupported, "SCTP_AUTH_SUPPORTED", 129),
+    toggle(
+        ReusePort,
+        "SO_REUSEPORT",
+        15,
+        level=SOL_SOCKET,
+        rfc="",
+        since="3.9",
+    ),
     OptionSpec(
-        ExposePotentiallyFailed,
-        "SCTP_EXPOSE_POTENTIALLY_FAILED_STATE",
-        131,
-        ASSOC_VALUE,
-        (_exposure("enabled", "assoc_value"),),
-        association_member="assoc_id",
+        SendBuffer,
+        "SO_SNDBUF",
+        7,
+        INT,
+        (number("size", "value"),),
+        level=SOL_SOCKET,
+        rfc="",
+        since="2.6",
     ),
-    OptionSpec(ReusePort, "SO_REUSEPORT", 15, INT, (boolean("enabled", "value"),), level=SOL_SOCKET),
-    OptionSpec(SendBuffer, "SO_SNDBUF", 7, INT, (number("size", "value"),), level=SOL_SOCKET),
-    OptionSpec(ReceiveBuffer, "SO_RCVBUF", 8, INT, (number("size", "value"),), level=SOL_SOCKET),
+    OptionSpec(
+        ReceiveBuffer,
+        "SO_RCVBUF",
+        8,
+        INT,
+        (number("size", "value"),),
+        level=SOL_SOCKET,
+        rfc="",
+        since="2.6",
+    ),
+    toggle(DisableFragments, "SCTP_DISABLE_FRAGMENTS", 8, rfc="6458 8.1.11", since="2.6"),
+    OptionSpec(
+        Context,
+        "SCTP_CONTEXT",
+        17,
+        ASSOC_VALUE,
+        (number("value", "assoc_value"),),
+        association_member="assoc_id",
+        rfc="6458 8.1.25",
+        since="2.6.20",
+        scopes=EVERY_SCOPE,
+    ),
+    OptionSpec(
+        FragmentInterleave,
+        "SCTP_FRAGMENT_INTERLEAVE",
+        18,
+        INT,
+        (number("level", "value"),),
+        rfc="6458 8.1.20",
+        since="2.6.22",
+    ),
+    OptionSpec(
+        PartialDeliveryPoint,
+        "SCTP_PARTIAL_DELIVERY_POINT",
+        19,
+        UNSIGNED,
+        (number("size", "value"),),
+        rfc="6458 8.1.21",
+        since="2.6.22",
+    ),
+    OptionSpec(
+        MaxBurst,
+        "SCTP_MAX_BURST",
+        20,
+        ASSOC_VALUE,
+        (number("packets", "assoc_value"),),
+        association_member="assoc_id",
+        rfc="6458 8.1.24",
+        since="2.6.22",
+        scopes=EVERY_SCOPE,
+    ),
+    OptionSpec(
+        AssociationNumber,
+        "SCTP_GET_ASSOC_NUMBER",
+        28,
+        UNSIGNED,
+        (number("count", "value"),),
+        writable=False,
+        rfc="6458 8.2.5",
+        since="2.6.29",
+        needs="a one-to-many socket",
+    ),
+    OptionSpec(
+        AssociationIds,
+        "SCTP_GET_ASSOC_ID_LIST",
+        29,
+        Layout("sctp_assoc_ids", ("gaids_number_of_ids", "I")),
+        (),
+        tail=Tail("ids", "i", count="gaids_number_of_ids", space=4 * 65536),
+        writable=False,
+        rfc="6458 8.2.6",
+        since="3.0",
+        needs="a one-to-many socket",
+    ),
+    OptionSpec(
+        DefaultSendInfo,
+        "SCTP_DEFAULT_SNDINFO",
+        34,
+        SNDINFO,
+        (
+            number("stream", "snd_sid"),
+            network32("ppid", "snd_ppid"),
+            number("context", "snd_context"),
+            bit("unordered", "snd_flags", UNORDERED),
+        ),
+        association_member="snd_assoc_id",
+        rfc="6458 8.1.31",
+        since="3.17",
+        scopes=EVERY_SCOPE,
+    ),
+    extension(EcnSupported, "SCTP_ECN_SUPPORTED", 130, rfc="9260 App. A", since="5.4"),
 )

@@ -1,8 +1,10 @@
-"""Flags and structs of linux/sctp.h that more than one row of the Linux table uses."""
+"""Flags, structs and forms of rows that more than one row of the Linux table uses."""
 
 from __future__ import annotations
 
 from ._layout import STORAGE, Layout
+from ._tables import FUTURE_ONLY, OptionSpec, boolean
+from .options import Option
 
 SOL_SOCKET = 1
 
@@ -33,6 +35,13 @@ SPP_SACKDELAY_DISABLE = 0x40
 SPP_HB_TIME_IS_ZERO = 0x80
 SPP_IPV6_FLOWLABEL = 0x100
 SPP_DSCP = 0x200
+
+ENABLE_RESET_STREAM_REQ = 0x1
+ENABLE_RESET_ASSOC_REQ = 0x2
+ENABLE_CHANGE_ASSOC_REQ = 0x4
+
+STREAM_RESET_INCOMING = 0x1
+STREAM_RESET_OUTGOING = 0x2
 
 SNDINFO = Layout(
     "sctp_sndinfo",
@@ -81,3 +90,30 @@ PADDRPARAMS = Layout(
     ("spp_dscp", "B"),
     packed=True,
 )
+
+
+def toggle(
+    kind: type[Option], name: str, number: int, *, rfc: str, since: str, level: int = 132
+) -> OptionSpec:
+    """Make the row of what is on or off, per socket."""
+    return OptionSpec(
+        kind, name, number, INT, (boolean("enabled", "value"),), level=level, rfc=rfc, since=since
+    )
+
+
+def extension(
+    kind: type[Option], name: str, number: int, *, rfc: str, since: str, needs: str = ""
+) -> OptionSpec:
+    """Make the row of an extension that associations to come have or have not."""
+    return OptionSpec(
+        kind,
+        name,
+        number,
+        ASSOC_VALUE,
+        (boolean("enabled", "assoc_value"),),
+        association_member="assoc_id",
+        rfc=rfc,
+        since=since,
+        scopes=FUTURE_ONLY,
+        needs=needs,
+    )

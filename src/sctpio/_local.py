@@ -1,6 +1,5 @@
 """What a `Listener` and an `Endpoint` have in common: a port of this host, its options and its events."""
 
-import errno
 import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
@@ -74,39 +73,26 @@ class LocalEndpoint:
             self._door.unsubscribe(kind)
 
     def get_option(
-        self, kind: type[T], *, association: int = Scope.FUTURE, path: AddressLike | None = None
+        self, kind: type[T] | T, *, association: int = Scope.FUTURE, path: AddressLike | None = None
     ) -> T:
         """Read a typed option: what coming associations start with, or the value of one `association`.
 
-        `path` is the peer's address that a per-path option is asked about. Raises ValueError for CURRENT
-        or ALL, AssociationError for an association that is not there, OSError.
+        `kind` and `path` are as for `Conn.get_option`. Raises ValueError for CURRENT and ALL,
+        AssociationError for an association that is not there, OSError.
         """
-        if association in (Scope.CURRENT, Scope.ALL):
-            raise ValueError(
-                f"association is {Scope(association)!r}; reading takes Scope.FUTURE or one association's id"
-            )
         self._check(association)
-        if association != Scope.FUTURE:
+        if association not in tuple(Scope):
             return self._many.member(association).get_option(kind, path)
         return self._raw.get_option(kind, association, None if path is None else Address(*split_like(path)))
 
     def set_option(self, value: Option, *, association: int = Scope.FUTURE) -> None:
         """Set a typed option for coming associations; a field that is None stays as it is.
 
-        `association` is one association's id, or a `Scope` where the stack takes it for this option.
-        Raises AssociationError for an association that is not there, OSError.
+        `association` is one association's id, or a `Scope`. Raises ValueError for a scope that the option
+        does not take, AssociationError for an association that is not there, OSError.
         """
         self._check(association)
-        try:
-            self._raw.set_option(value, association)
-        except OSError as error:
-            if error.errno == errno.EINVAL and association in (Scope.CURRENT, Scope.ALL):
-                raise OSError(
-                    errno.EINVAL,
-                    f"{type(value).__name__} is not set for {Scope(association)!r}: {error.strerror};"
-                    " does it take Scope.FUTURE or one association's id?",
-                ) from error
-            raise
+        self._raw.set_option(value, association)
 
     @property
     def local_addresses(self) -> Address:

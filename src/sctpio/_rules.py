@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from .address import Address
 
-__all__ = ["Boolean", "Integer", "Path", "ReadOnly", "Rule", "Seconds"]
+__all__ = ["Boolean", "Integer", "Member", "Path", "ReadOnly", "Rule", "Seconds", "Secret", "Several"]
 
 
 class ReadOnly:
@@ -20,6 +21,10 @@ class Rule:
     def accepts(self, value: object) -> bool:
         """Tell whether the value is of the right type and in range."""
         raise NotImplementedError
+
+    def show(self, value: object) -> str:
+        """Quote a value that was refused."""
+        return repr(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +40,32 @@ class Boolean(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Integer(Rule):
-    """An int from `low` to `high`, and no bool."""
+    """An int from `low` to `high`, none of `besides`, and no bool."""
 
     low: int
     high: int
+    besides: tuple[int, ...] = ()
 
     def accepts(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int):
             return False
-        return self.low <= value <= self.high
+        return self.low <= value <= self.high and value not in self.besides
 
     def __str__(self) -> str:
-        return f"an int from {self.low} to {self.high}"
+        besides = f" but {', '.join(map(str, self.besides))}" if self.besides else ""
+        return f"an int from {self.low} to {self.high}{besides}"
 
 
 @dataclass(frozen=True, slots=True)
 class Seconds(Rule):
     """A duration of 0 (where `low` is 0) or more than 0, up to `high` seconds.
 
-    A positive duration below `low`, the unit, is accepted: it is rounded up.
+    `unit` is what it is rounded to. A positive duration below `low` is accepted: it is rounded up.
     """
 
     low: float
     high: float
+    unit: float = 0.001
 
     def accepts(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -77,3 +85,50 @@ class Path(Rule):
 
     def __str__(self) -> str:
         return "an Address of one host"
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Rule):
+    """A member of an enum, also one that has no name."""
+
+    kind: type[enum.IntEnum]
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, self.kind)
+
+    def __str__(self) -> str:
+        return f"a {self.kind.__name__} ({', '.join(self.kind.__members__)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Several(Rule):
+    """A tuple of `least` to `most` items of one rule."""
+
+    item: Rule
+    least: int
+    most: int
+
+    def accepts(self, value: object) -> bool:
+        if not isinstance(value, tuple) or not self.least <= len(value) <= self.most:
+            return False
+        return all(self.item.accepts(item) for item in value)
+
+    def __str__(self) -> str:
+        return f"a tuple of {self.least} to {self.most} times {self.item}"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret(Rule):
+    """Bytes that nothing may show."""
+
+    least: int
+    most: int
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, bytes) and self.least <= len(value) <= self.most
+
+    def show(self, value: object) -> str:
+        return f"<{len(value)} bytes>" if isinstance(value, bytes) else f"<{type(value).__name__}>"
+
+    def __str__(self) -> str:
+        return f"{self.least} to {self.most} bytes"

@@ -7,26 +7,33 @@ is one `Platform` value; another stack brings another, and `_codec` reads either
 from __future__ import annotations
 
 import enum
+import errno
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ._layout import Layout, Raw, swap16, swap32
+from ._option import Option, read_only_fields
 from ._sockaddr import SockaddrCodec
 from .errors import DecodeError
 from .events import ErrorCause, Event
-from .options import Option, read_only_fields
+from .options import Scope
 
 __all__ = [
+    "EVERY_SCOPE",
+    "FUTURE_ONLY",
     "Column",
     "EventRow",
     "OptionSpec",
     "Platform",
+    "Tail",
     "Wire",
     "bit",
     "boolean",
     "cause",
     "enumerated",
+    "network16",
     "network32",
     "number",
     "record",
@@ -95,6 +102,11 @@ def enumerated(attribute: str, member: str, kind: type[enum.IntEnum | enum.IntFl
 def network32(attribute: str, member: str) -> Column:
     """A 32-bit number that lies in network order."""
     return _column(attribute, member, swap32, swap32)
+
+
+def network16(attribute: str, member: str) -> Column:
+    """A 16-bit number that lies in network order."""
+    return _column(attribute, member, swap16, swap16)
 
 
 def cause(attribute: str, member: str) -> Column:
@@ -188,12 +200,50 @@ def record(attribute: str, kind: type[Any], columns: tuple[Column, ...]) -> Colu
 
 
 @dataclass(frozen=True, slots=True)
+class Tail:
+    """What follows a struct and becomes one attribute: bytes, or a tuple of numbers.
+
+    `code` is the `struct` code of a number, "" for bytes; `kind` is what a number becomes. `count` names the
+    member that says how many items there are; without one they go on to the end. `space` is the room in bytes
+    that a query offers.
+    """
+
+    attribute: str
+    code: str = ""
+    count: str | None = None
+    kind: Callable[[int], int] = int
+    space: int = 0
+
+    def load(self, raw: Raw, data: bytes) -> bytes | tuple[int, ...]:
+        """Read the items.
+
+        Raises:
+            DecodeError: there are fewer than the count says, or they end within one.
+        """
+        size = struct.calcsize(f"={self.code}") if self.code else 1
+        if self.count is not None:
+            if raw[self.count] * size > len(data):
+                raise DecodeError(f"{self.count} says {raw[self.count]} items, {len(data)} bytes were given")
+            data = data[: raw[self.count] * size]
+        if not self.code:
+            return data
+        if len(data) % size:
+            raise DecodeError(f"{self.attribute} end within a number")
+        return tuple(self.kind(n) for n in struct.unpack(f"={len(data) // size}{self.code}", data))
+
+    def dump(self, raw: Raw, value: Any) -> bytes:
+        """Write the items, and their count into the struct."""
+        if self.count is not None:
+            raw[self.count] = len(value)
+        return struct.pack(f"={len(value)}{self.code}", *value) if self.code else bytes(value)
+
+
+@dataclass(frozen=True, slots=True)
 class EventRow:
     """One notification: its number and name, the event it becomes, and its struct.
 
-    The first three members of the struct are type, flags and length. `tail` names the attribute
-    that the bytes after the struct become: bytes, or with `tail_numbers` a tuple of 16-bit
-    numbers.
+    The first three members of the struct are type, flags and length. `rfc` is the section that
+    specifies it, `since` the release that brought it.
     """
 
     name: str
@@ -201,8 +251,17 @@ class EventRow:
     kind: type[Event]
     layout: Layout
     columns: tuple[Column, ...]
-    tail: str | None = None
-    tail_numbers: bool = False
+    rfc: str
+    since: str
+    tail: Tail | None = None
+
+
+# For associations to come, and besides for those that there are.
+FUTURE_ONLY = (Scope.FUTURE,)
+EVERY_SCOPE = tuple(Scope)
+
+# What a kernel says where it has an option, but not as the socket, the peer or a sysctl is.
+_LACKING = frozenset({errno.ENOPROTOOPT, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP})
 
 
 def _no_preparation(value: Any, raw: Raw) -> None:
@@ -213,8 +272,10 @@ def _no_preparation(value: Any, raw: Raw) -> None:
 class OptionSpec:
     """One option: its name and number, the type it becomes, and its struct.
 
-    `association_member` and `path_member` are where a query names what it asks about.
-    `minimum_size` is the size of an older, shorter form of the struct that a stack may give.
+    `rfc` is the section that specifies it, `since` the release that brought it, `scopes` what may be
+    set besides one association, and `needs` says in words without what the stack refuses it.
+    `association_member`, `path_member` and `keys` (attributes) are where a query names what it asks
+    about. `minimum_size` is the size of an older, shorter form of the struct that a stack may give.
     `prepare` checks and completes what the columns of a value that is to be set have written.
     """
 
@@ -223,13 +284,19 @@ class OptionSpec:
     number: int
     layout: Layout
     columns: tuple[Column, ...]
+    rfc: str
+    since: str
     association_member: str | None = None
     path_member: str | None = None
+    keys: tuple[str, ...] = ()
+    tail: Tail | None = None
     level: int = 132
     readable: bool = True
     writable: bool = True
     minimum_size: int | None = None
     prepare: Callable[[Any, Raw], None] = _no_preparation
+    scopes: tuple[Scope, ...] = ()
+    needs: str = ""
 
     @property
     def per_association(self) -> bool:
@@ -246,12 +313,28 @@ class OptionSpec:
 
         Then read the current value, `Codec.merge` the two, and set the result.
         """
-        fixed = read_only_fields(self.kind)
-        return any(
-            getattr(value, column.attribute) is None
-            for column in self.columns
-            if not column.leave and column.attribute not in fixed
-        )
+        return any(getattr(value, attribute) is None for attribute in self.required)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Name what the struct and its tail hold."""
+        tail = () if self.tail is None else (self.tail.attribute,)
+        return (*(column.attribute for column in self.columns), *tail)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Name what can be set and cannot be left."""
+        free = {column.attribute for column in self.columns if column.leave} | read_only_fields(self.kind)
+        return tuple(attribute for attribute in self.attributes if attribute not in free)
+
+    def explain(self, code: int) -> str:
+        """Say which option an errno is about, and what it may lack."""
+        words = [self.name]
+        if code == errno.ENOPROTOOPT:
+            words.append(f"in Linux since {self.since}")
+        if self.needs and code in _LACKING:
+            words.append(f"needs {self.needs}")
+        return "; ".join(words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -352,10 +352,11 @@ class Conn:
 
     # Knowing
 
-    def get_option(self, kind: type[T], *, path: AddressLike | None = None) -> T:
+    def get_option(self, kind: type[T] | T, *, path: AddressLike | None = None) -> T:
         """Read a typed option of the association: `conn.get_option(RtoInfo)`.
 
-        `path` is the peer's address that a per-path option is asked about; without it PeerAddressInfo means
+        An option that is asked about a stream or a policy is read by a value that names it:
+        `conn.get_option(StreamSchedulerValue(3))`. `path` is the peer's address that a per-path option is asked about; without it PeerAddressInfo means
         the primary path. Raises OSError, or how the association ended.
         """
         self._check_open()

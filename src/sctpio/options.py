@@ -2,69 +2,150 @@
 
 ``get_option(RtoInfo)`` returns a value, ``set_option(RtoInfo(initial=0.5))`` sets one; a field
 that is None leaves what is there. Durations are float seconds, rounded to the unit of the stack,
-a positive one never to 0. A value out of range is a ValueError when the option is made.
+a positive one never to 0. A value out of range is a ValueError when the option is made. What is on or
+off has one field, ``enabled``: ``NoDelay()`` is on, ``NoDelay(False)`` is off. Options that are asked
+about something (a stream, a policy) are read by a value that names it:
+``get_option(StreamSchedulerValue(stream=3))``.
 
-Each field's rule stands in its annotation. An option is added by one dataclass here and one row
-in the table of each stack (`_linux`).
+Each field's rule stands in its annotation. An option is added by one dataclass here, or in the `_options_*`
+module of its subject, and one row in the table of each stack (`_linux`).
 """
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated
 
-from ._rules import Boolean, Integer, Path, ReadOnly, Rule, Seconds
+from ._option import (
+    U16,
+    U32,
+    Bytes,
+    Count16,
+    Milliseconds,
+    MillisecondsOrZero,
+    Number16,
+    Number32,
+    Option,
+    SackDelay,
+    Switch,
+    Toggle,
+)
+from ._options_auth import (
+    AuthActiveKey,
+    AuthChunk,
+    AuthDeactivateKey,
+    AuthDeleteKey,
+    AuthKey,
+    AuthSupported,
+    HmacIdentifier,
+    HmacIdentifiers,
+    LocalAuthChunks,
+    PeerAuthChunks,
+)
+from ._options_paths import (
+    AsconfSupported,
+    AutoAsconf,
+    ExposePotentiallyFailed,
+    PathState,
+    PeerAddressInfo,
+    PeerAddressParameters,
+    PeerAddressThresholds,
+    PeerPrimaryAddress,
+    PlpmtudProbeInterval,
+    PrimaryAddress,
+    UdpEncapsulation,
+)
+from ._options_streams import (
+    AddStreams,
+    DefaultPrInfo,
+    EnableStreamReset,
+    InterleavingSupported,
+    PrAssociationStatus,
+    PrPolicy,
+    PrStreamStatus,
+    PrSupported,
+    ReconfigSupported,
+    ResetAssociation,
+    ResetStreams,
+    Scheduler,
+    StreamScheduler,
+    StreamSchedulerValue,
+)
+from ._rules import Integer, ReadOnly, Seconds
 from .address import Address
 from .events import OpenIntEnum
 
 __all__ = [
     "Adaptation",
+    "AddStreams",
     "AsconfSupported",
     "AssocInfo",
+    "AssociationIds",
+    "AssociationNumber",
     "AssociationStatistics",
+    "AuthActiveKey",
+    "AuthChunk",
+    "AuthDeactivateKey",
+    "AuthDeleteKey",
+    "AuthKey",
     "AuthSupported",
+    "AutoAsconf",
     "AutoClose",
+    "Context",
+    "DefaultPrInfo",
+    "DefaultSendInfo",
     "DefaultSendParameters",
     "DelayedSack",
+    "DisableFragments",
+    "EcnSupported",
+    "EnableStreamReset",
     "ExposePotentiallyFailed",
+    "FragmentInterleave",
+    "HmacIdentifier",
+    "HmacIdentifiers",
     "InitMsg",
+    "InterleavingSupported",
+    "LocalAuthChunks",
+    "MaxBurst",
     "MaxSegment",
     "NoDelay",
     "Option",
+    "PartialDeliveryPoint",
     "PathState",
     "PeerAddressInfo",
     "PeerAddressParameters",
     "PeerAddressThresholds",
+    "PeerAuthChunks",
     "PeerPrimaryAddress",
+    "PlpmtudProbeInterval",
+    "PrAssociationStatus",
+    "PrPolicy",
+    "PrStreamStatus",
+    "PrSupported",
     "PrimaryAddress",
     "ProtocolState",
     "ReceiveBuffer",
+    "ReconfigSupported",
+    "ResetAssociation",
+    "ResetStreams",
     "ReusePort",
     "RtoInfo",
+    "Scheduler",
     "Scope",
     "SendBuffer",
     "Status",
+    "StreamScheduler",
+    "StreamSchedulerValue",
+    "UdpEncapsulation",
 ]
-
-_U16 = 0xFFFF
-_U32 = 0xFFFFFFFF
-
-Count16 = Annotated[int | None, Integer(1, _U16)]
-Number16 = Annotated[int | None, Integer(0, _U16)]
-Number32 = Annotated[int | None, Integer(0, _U32)]
-Bytes = Annotated[int | None, Integer(1, 0x7FFFFFFF)]
-Switch = Annotated[bool | None, Boolean()]
-Milliseconds = Annotated[float | None, Seconds(0.001, _U32 / 1000)]
-MillisecondsOrZero = Annotated[float | None, Seconds(0, _U32 / 1000)]
-SackDelay = Annotated[float | None, Seconds(0, 0.5)]
 
 
 class Scope(enum.IntEnum):
     """Which associations of an endpoint an option or event is set for (RFC 6458 section 7.2).
 
     In place of one association's number: FUTURE, those that are still to come; CURRENT, those that are
-    there; ALL, both. Each option takes some of these: the rest is an OSError (EINVAL).
+    there; ALL, both. Each option takes some of these, none can be read of CURRENT or ALL: a ValueError.
     """
 
     FUTURE = 0
@@ -86,51 +167,6 @@ class ProtocolState(OpenIntEnum):
     SHUTDOWN_ACK_SENT = 8
 
 
-class PathState(OpenIntEnum):
-    """The state of a path (enum sctp_spinfo_state, RFC 6458 section 8.2.2)."""
-
-    INACTIVE = 0
-    POTENTIALLY_FAILED = 1
-    ACTIVE = 2
-    UNCONFIRMED = 3
-    UNKNOWN = 0xFFFF
-
-
-_annotations: dict[type[Option], tuple[tuple[tuple[str, Rule], ...], frozenset[str]]] = {}
-
-
-def _annotated(kind: type[Option]) -> tuple[tuple[tuple[str, Rule], ...], frozenset[str]]:
-    """Return the rules of an option's fields, and the names of those that are read only."""
-    found = _annotations.get(kind)
-    if found is None:
-        marks = [
-            (name, mark)
-            for name, hint in get_type_hints(kind, include_extras=True).items()
-            for mark in get_args(hint)[1:]
-        ]
-        rules = tuple((name, mark) for name, mark in marks if isinstance(mark, Rule))
-        fixed = frozenset(name for name, mark in marks if mark is ReadOnly)
-        found = _annotations[kind] = (rules, fixed)
-    return found
-
-
-def read_only_fields(kind: type[Option]) -> frozenset[str]:
-    """Name the fields of an option that a stack reports but does not take."""
-    return _annotated(kind)[1]
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """The base of all options; it checks each field by the rule in the field's annotation."""
-
-    def __post_init__(self) -> None:
-        kind = type(self)
-        for name, rule in _annotated(kind)[0]:
-            value = getattr(self, name)
-            if value is not None and not rule.accepts(value):
-                raise ValueError(f"{kind.__name__}: {name}={value!r}; accepted: {rule}")
-
-
 @dataclass(frozen=True, slots=True)
 class InitMsg(Option):
     """How associations are set up (SCTP_INITMSG, RFC 6458 section 8.1.3).
@@ -143,14 +179,13 @@ class InitMsg(Option):
     outbound_streams: Count16 = None
     inbound_streams: Count16 = None
     max_attempts: Count16 = None
-    max_init_timeout: Annotated[float | None, Seconds(0.001, _U16 / 1000)] = None
+    max_init_timeout: Annotated[float | None, Seconds(0.001, U16 / 1000)] = None
 
 
-@dataclass(frozen=True, slots=True)
-class NoDelay(Option):
+class NoDelay(Toggle):
     """Whether small messages are sent at once, without Nagle's delay (SCTP_NODELAY, 8.1.5)."""
 
-    enabled: Switch = True
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,21 +214,6 @@ class AssocInfo(Option):
 
 
 @dataclass(frozen=True, slots=True)
-class PeerAddressInfo(Option):
-    """One path, as it is now (SCTP_GET_PEER_ADDR_INFO, RFC 6458 section 8.2.2). Read only.
-
-    `cwnd` and `mtu` are bytes; `srtt` and `rto` are seconds. It is asked for with an address.
-    """
-
-    address: Address
-    state: PathState
-    cwnd: int
-    srtt: float
-    rto: float
-    mtu: int
-
-
-@dataclass(frozen=True, slots=True)
 class Status(Option):
     """An association, as it is now (SCTP_STATUS, RFC 6458 section 8.2.1). Read only.
 
@@ -214,41 +234,6 @@ class Status(Option):
 
 
 @dataclass(frozen=True, slots=True)
-class PeerAddressParameters(Option):
-    """How a path is watched and used (SCTP_PEER_ADDR_PARAMS, RFC 6458 section 8.1.12).
-
-    `address` (one host) chooses the path; None is all paths of the association, or of the
-    socket's future ones. `heartbeat_interval` is in seconds on top of the path's RTO; giving it
-    turns heartbeats on, because a stack ignores it otherwise. `path_max_retransmissions` is the
-    number after which the path is inactive. `path_mtu` (bytes) can be set only together with
-    ``path_mtu_discovery=False``. `sack_delay` is in seconds up to 0.5; giving it turns delayed
-    SACKs on. `ipv6_flow_label` has 20 bits, `dscp` is the code point (0 to 63).
-    `demand_heartbeat` sends one heartbeat now, and is never reported.
-    """
-
-    address: Annotated[Address | None, Path()] = None
-    heartbeat: Switch = None
-    heartbeat_interval: MillisecondsOrZero = None
-    path_max_retransmissions: Count16 = None
-    path_mtu: Annotated[int | None, Integer(1, _U32)] = None
-    path_mtu_discovery: Switch = None
-    sack_delay: Annotated[float | None, Seconds(0.001, 0.5)] = None
-    delayed_sack: Switch = None
-    ipv6_flow_label: Annotated[int | None, Integer(0, 0xFFFFF)] = None
-    dscp: Annotated[int | None, Integer(0, 63)] = None
-    demand_heartbeat: Switch = None
-
-    def __post_init__(self) -> None:
-        # Option.__post_init__, not super(): slots=True makes a second class, which breaks super().
-        Option.__post_init__(self)
-        if self.path_mtu is not None and self.path_mtu_discovery is None:
-            raise ValueError(
-                f"PeerAddressParameters: path_mtu={self.path_mtu!r} takes effect only with "
-                "path_mtu_discovery=False"
-            )
-
-
-@dataclass(frozen=True, slots=True)
 class DelayedSack(Option):
     """When received data is acknowledged (SCTP_DELAYED_SACK, RFC 6458 section 8.1.19).
 
@@ -258,7 +243,7 @@ class DelayedSack(Option):
     """
 
     delay: SackDelay = None
-    frequency: Annotated[int | None, Integer(1, _U32)] = None
+    frequency: Annotated[int | None, Integer(1, U32)] = None
 
     def __post_init__(self) -> None:
         Option.__post_init__(self)
@@ -283,7 +268,7 @@ class AutoClose(Option):
     Whole seconds; one-to-many sockets only.
     """
 
-    delay: Annotated[float | None, Seconds(0, _U32)] = None
+    delay: Annotated[float | None, Seconds(0, U32, 1)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,78 +339,98 @@ class AssociationStatistics(Option):
     association_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class PrimaryAddress(Option):
-    """The path that an association sends over by default (SCTP_PRIMARY_ADDR, RFC 6458 8.1.9).
-
-    `address` is one of the peer's, with its port.
-    """
-
-    address: Annotated[Address | None, Path()] = None
-
-
-@dataclass(frozen=True, slots=True)
-class PeerPrimaryAddress(Option):
-    """Ask the peer to send to one of the local addresses by default (SCTP_SET_PEER_PRIMARY_ADDR, 8.3.1).
-
-    Both ends need `AsconfSupported` (RFC 5061 section 5.1). Write only.
-    """
-
-    address: Annotated[Address | None, Path()] = None
-
-
-@dataclass(frozen=True, slots=True)
-class PeerAddressThresholds(Option):
-    """How many timeouts make a path suspicious (SCTP_PEER_ADDR_THLDS_V2, RFC 7829 section 7.2; Linux 5.5).
-
-    `address` (one host) chooses the path; None is all of them. After `potentially_failed` timeouts in a
-    row data moves to another path, after `path_max_retransmissions` the path is inactive, after
-    `change_primary` another path becomes the primary one for good (65535 is never).
-    """
-
-    address: Annotated[Address | None, Path()] = None
-    path_max_retransmissions: Count16 = None
-    potentially_failed: Number16 = None
-    change_primary: Number16 = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExposePotentiallyFailed(Option):
-    """Whether the potentially-failed state is told (SCTP_EXPOSE_POTENTIALLY_FAILED_STATE, RFC 7829 7.3).
-
-    True adds PeerAddressChange events of that state; False hides it. What a socket reports as None is
-    unset: the state is visible to queries, and makes no event.
-    """
-
-    enabled: Switch = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReusePort(Option):
+class ReusePort(Toggle):
     """Let several sockets of one user listen on one port, and share its associations (SO_REUSEPORT).
 
     Each socket of the port needs it, set before it is bound: `listen(..., options=[ReusePort()])`.
     """
 
-    enabled: Switch = True
+    __slots__ = ()
+
+
+class DisableFragments(Toggle):
+    """Refuse a message that needs more than one packet (SCTP_DISABLE_FRAGMENTS, RFC 6458 8.1.11).
+
+    Sending such a message is then an OSError (EMSGSIZE).
+    """
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
-class AsconfSupported(Option):
-    """Whether addresses can change during an association (SCTP_ASCONF_SUPPORTED, RFC 5061; Linux 5.4).
+class Context(Option):
+    """The number that received messages carry as their context (SCTP_CONTEXT, RFC 6458 8.1.25).
 
-    Set it on both ends before the association is made, together with `AuthSupported`: RFC 5061 wants such
-    changes authenticated. On an association it tells whether both ends have it.
+    From 0 to 4294967295, in host order; the peer never sees it. It does not change what `send` takes.
     """
 
-    enabled: Switch = True
+    value: Number32 = None
 
 
 @dataclass(frozen=True, slots=True)
-class AuthSupported(Option):
-    """Whether chunks can be authenticated (SCTP_AUTH_SUPPORTED, RFC 4895; Linux 5.4).
+class FragmentInterleave(Option):
+    """Whether parts of several messages may be delivered mixed (SCTP_FRAGMENT_INTERLEAVE, RFC 6458 8.1.20).
 
-    Set it on both ends before the association is made.
+    `level` 0: not; 1: parts of messages of different associations; 2: of different streams too. Linux keeps
+    no more than whether it is 0, reports 2 as 1, and mixes streams where `InterleavingSupported` is on.
     """
 
-    enabled: Switch = True
+    level: Annotated[int | None, Integer(0, 2)] = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartialDeliveryPoint(Option):
+    """The size of a message that is delivered in parts (SCTP_PARTIAL_DELIVERY_POINT, RFC 6458 8.1.21).
+
+    In bytes; at most half of what `ReceiveBuffer` reports, else EINVAL; 0 leaves it to the stack. Messages
+    are whole all the same: the parts are put together.
+    """
+
+    size: Number32 = None
+
+
+@dataclass(frozen=True, slots=True)
+class MaxBurst(Option):
+    """The packets that may leave at once (SCTP_MAX_BURST, RFC 6458 8.1.24), 0 for no limit."""
+
+    packets: Number32 = None
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultSendInfo(Option):
+    """What a send without information of its own uses (SCTP_DEFAULT_SNDINFO, RFC 6458 8.1.31; Linux 3.17).
+
+    `conn.send` always says; this is for a descriptor that is given away. See `DefaultSendParameters` for the
+    deprecated form that has a lifetime.
+    """
+
+    stream: Number16 = None
+    ppid: Number32 = None
+    context: Number32 = None
+    unordered: Switch = None
+
+
+class EcnSupported(Toggle):
+    """Whether congestion may be marked instead of dropping packets (SCTP_ECN_SUPPORTED, RFC 9260; Linux 5.4).
+
+    Set it before the association is made; on an association it tells whether both ends have it.
+    """
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationNumber(Option):
+    """How many associations a one-to-many socket has (SCTP_GET_ASSOC_NUMBER, RFC 6458 8.2.5). Read only."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationIds(Option):
+    """The associations of a one-to-many socket (SCTP_GET_ASSOC_ID_LIST, RFC 6458 8.2.6). Read only.
+
+    Up to 65536 of them: with more, reading is an OSError (EINVAL).
+    """
+
+    ids: tuple[int, ...]

@@ -9,39 +9,56 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sctpio import options
+from sctpio._codec import Codec
+from sctpio._option import Toggle, read_only_fields
 from sctpio._rules import Rule
 from sctpio.address import Address
 from sctpio.options import (
     Adaptation,
-    AsconfSupported,
+    AddStreams,
     AssocInfo,
-    AuthSupported,
+    AuthActiveKey,
+    AuthChunk,
+    AuthKey,
     AutoClose,
+    Context,
+    DefaultPrInfo,
     DefaultSendParameters,
     DelayedSack,
+    EnableStreamReset,
     ExposePotentiallyFailed,
+    FragmentInterleave,
+    HmacIdentifier,
+    HmacIdentifiers,
     InitMsg,
+    MaxBurst,
     MaxSegment,
     NoDelay,
     Option,
+    PartialDeliveryPoint,
     PathState,
     PeerAddressInfo,
     PeerAddressParameters,
     PeerAddressThresholds,
+    PlpmtudProbeInterval,
+    PrAssociationStatus,
     PrimaryAddress,
     ProtocolState,
+    PrPolicy,
+    PrStreamStatus,
     ReceiveBuffer,
-    ReusePort,
+    ResetStreams,
     RtoInfo,
+    Scheduler,
+    Scope,
     SendBuffer,
     Status,
-    read_only_fields,
+    StreamScheduler,
+    StreamSchedulerValue,
+    UdpEncapsulation,
 )
 
 ADDRESS = Address("10.0.0.1", 5000)
-
-# Named without a value, these are turned on.
-ON_BY_NAME = (AsconfSupported, AuthSupported, NoDelay, ReusePort)
 
 ACCEPTED: list[tuple[type[Any], dict[str, Any]]] = [
     (InitMsg, {}),
@@ -68,6 +85,26 @@ ACCEPTED: list[tuple[type[Any], dict[str, Any]]] = [
     (PrimaryAddress, {"address": ADDRESS}),
     (PeerAddressThresholds, {"potentially_failed": 0, "change_primary": 65535}),
     (ExposePotentiallyFailed, {"enabled": False}),
+    (FragmentInterleave, {"level": 2}),
+    (MaxBurst, {"packets": 0}),
+    (Context, {"value": 4294967295}),
+    (UdpEncapsulation, {"address": ADDRESS, "port": 0}),
+    (PlpmtudProbeInterval, {"interval": 0}),
+    (PlpmtudProbeInterval, {"interval": 5.0}),
+    (AuthChunk, {"chunk": 0}),
+    (AuthChunk, {"chunk": 0xC1}),
+    (HmacIdentifiers, {"identifiers": (HmacIdentifier.SHA1,)}),
+    (HmacIdentifiers, {"identifiers": (HmacIdentifier(4), HmacIdentifier.SHA1)}),
+    (AuthKey, {"number": 0, "key": b"x" * 65535}),
+    (DefaultPrInfo, {"lifetime": 0}),
+    (DefaultPrInfo, {"max_retransmissions": 0}),
+    (PrAssociationStatus, {"policy": PrPolicy.LIFETIME}),
+    (PrStreamStatus, {"stream": 65535}),
+    (EnableStreamReset, {"add_streams": False}),
+    (ResetStreams, {"incoming": True, "streams": (0, 65535)}),
+    (AddStreams, {"inbound": 1}),
+    (StreamScheduler, {"scheduler": Scheduler(99)}),
+    (StreamSchedulerValue, {"stream": 0, "value": 65535}),
 ]
 
 REFUSED: list[tuple[type[Any], str, Any, str]] = [
@@ -111,6 +148,37 @@ REFUSED: list[tuple[type[Any], str, Any, str]] = [
     (DefaultSendParameters, "lifetime", -1, "seconds from 0 to 4294967.295"),
     (SendBuffer, "size", 0, "an int from 1 to 2147483647"),
     (ReceiveBuffer, "size", 2147483648, "an int from 1 to 2147483647"),
+    (FragmentInterleave, "level", 3, "an int from 0 to 2"),
+    (PartialDeliveryPoint, "size", -1, "an int from 0 to 4294967295"),
+    (UdpEncapsulation, "port", 65536, "an int from 0 to 65535"),
+    (PlpmtudProbeInterval, "interval", 4.999, "0, or seconds from 5 to 4294967.295"),
+    (PlpmtudProbeInterval, "interval", -1, "seconds from 0 to 4294967.295"),
+    (AuthChunk, "chunk", 256, "an int from 0 to 255 but 1, 2, 14, 15"),
+    (AuthChunk, "chunk", 15, "an int from 0 to 255 but 1, 2, 14, 15"),
+    (HmacIdentifiers, "identifiers", (), "a tuple of 1 to 4 times a HmacIdentifier (SHA1, SHA256)"),
+    (HmacIdentifiers, "identifiers", (1,), "a tuple of 1 to 4 times a HmacIdentifier (SHA1, SHA256)"),
+    (
+        HmacIdentifiers,
+        "identifiers",
+        [HmacIdentifier.SHA1],
+        "a tuple of 1 to 4 times a HmacIdentifier (SHA1, SHA256)",
+    ),
+    (HmacIdentifiers, "identifiers", (HmacIdentifier.SHA256,), "what has HmacIdentifier.SHA1"),
+    (AuthActiveKey, "number", 65536, "an int from 0 to 65535"),
+    (
+        PrAssociationStatus,
+        "policy",
+        0x10,
+        "a PrPolicy (NONE, LIFETIME, RETRANSMISSIONS, PRIORITY, ALL)",
+    ),
+    (AddStreams, "outbound", 65536, "an int from 0 to 65535"),
+    (ResetStreams, "streams", (65536,), "a tuple of 0 to 65535 times an int from 0 to 65535"),
+    (
+        StreamScheduler,
+        "scheduler",
+        1,
+        "a Scheduler (FCFS, PRIORITY, ROUND_ROBIN, FAIR_CAPACITY, WEIGHTED_FAIR)",
+    ),
 ]
 
 
@@ -139,6 +207,33 @@ def test_a_sack_delay_of_zero_is_a_frequency_of_one(frequency: int | None) -> No
         DelayedSack(delay=0.0, frequency=frequency)
 
 
+def test_a_key_is_never_shown() -> None:
+    assert repr(AuthKey(5, b"secret")) == "AuthKey(number=5)"
+    for key, shown in ((b"", "<0 bytes>"), (b"secret" * 20000, "<120000 bytes>"), ("secret", "<str>")):
+        with pytest.raises(ValueError, match="accepted") as caught:
+            AuthKey(5, key)  # type: ignore[arg-type]
+        assert str(caught.value) == f"AuthKey: key={shown}; accepted: 1 to 65535 bytes"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "accepted"),
+    [
+        (DefaultPrInfo, {"lifetime": 1, "priority": 1}, "one of the three, or none"),
+        (ResetStreams, {"streams": (1,)}, "incoming=True, outgoing=True, or both"),
+        (AddStreams, {}, "outbound or inbound from 1 to 65535, or both"),
+    ],
+)
+def test_fields_that_need_or_exclude_each_other(
+    kind: type[Any], values: dict[str, Any], accepted: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}\(.*\); accepted: {accepted}$"):
+        kind(**values)
+
+
+def test_scopes() -> None:
+    assert [(scope.name, scope.value) for scope in Scope] == [("FUTURE", 0), ("CURRENT", 1), ("ALL", 2)]
+
+
 @given(st.floats())
 def test_a_duration_is_positive_and_bounded(value: float) -> None:
     valid = 0 < value <= 4294967.295
@@ -161,23 +256,29 @@ def concrete() -> list[type[Option]]:
 def test_every_option_is_a_frozen_value(kind: type[Option]) -> None:
     assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert "__dict__" not in dir(kind)
-    assert dataclasses.fields(kind)
 
 
-REPORTS = {"Status", "PeerAddressInfo", "AssociationStatistics"}
+def can_be_left(kind: type[Option]) -> bool:
+    spec = Codec().option(kind)
+    return spec.readable and spec.writable and not spec.keys and kind is not HmacIdentifiers
 
 
-@pytest.mark.parametrize("kind", [kind for kind in concrete() if kind.__name__ not in REPORTS])
+@pytest.mark.parametrize("kind", [kind for kind in concrete() if can_be_left(kind)])
 def test_every_field_that_can_be_set_can_be_left(kind: type[Any]) -> None:
     names = [field.name for field in dataclasses.fields(kind)]
     option = kind(**dict.fromkeys(names))
     assert all(getattr(option, name) is None for name in names)
-    assert [f.default for f in dataclasses.fields(kind)] == [
-        True if kind in ON_BY_NAME else None for _ in names
-    ]
-    hints = get_type_hints(kind, include_extras=True)
-    for name in names:
-        assert any(isinstance(mark, Rule) for mark in hints[name].__metadata__), name
+    # Named without a value, what is on or off is turned on.
+    default = True if issubclass(kind, Toggle) else None
+    assert [f.default for f in dataclasses.fields(kind)] == [default for _ in names]
+
+
+@pytest.mark.parametrize("kind", concrete())
+def test_every_field_that_can_be_set_has_a_rule(kind: type[Any]) -> None:
+    if Codec().option(kind).writable:
+        hints = get_type_hints(kind, include_extras=True)
+        for field in dataclasses.fields(kind):
+            assert any(isinstance(mark, Rule) for mark in hints[field.name].__metadata__), field.name
 
 
 def test_read_only_fields() -> None:
@@ -204,3 +305,4 @@ def test_order_of_the_fields_of_a_report() -> None:
 def test_the_base_of_rules_decides_nothing() -> None:
     with pytest.raises(NotImplementedError):
         Rule().accepts(1)
+    assert Rule().show("x") == "'x'"

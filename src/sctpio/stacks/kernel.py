@@ -22,7 +22,7 @@ from .._codec import LINUX, OUTGOING, RECORD, Codec, htonl
 from ..address import Address
 from ..errors import UnavailableError
 from ..events import Event
-from ..options import NoDelay, Option, PeerAddressInfo
+from ..options import NoDelay, Option, PeerAddressInfo, Scope
 from ._kernel import ffi, lib
 from .base import ALWAYS_SUBSCRIBED, Batch, Buffer, EndWatch, Outgoing, SendExtras, StackSocket, T
 
@@ -331,15 +331,13 @@ class KernelSocket:
     def find_association(self, address: Address) -> int | None:
         """Name the association that has this one address as a peer's, if there is one."""
         query = self.codec.encode_query(PeerAddressInfo, 0, address)
-        try:
-            found = self._query(SOL_SCTP, SCTP_GET_PEER_ADDR_INFO, query, "SCTP_GET_PEER_ADDR_INFO")
-        except OSError:
-            return None
-        return int.from_bytes(found[:4], sys.byteorder, signed=True)
+        code, found, _ = self._query(SOL_SCTP, SCTP_GET_PEER_ADDR_INFO, query)
+        return None if code < 0 else int.from_bytes(found[:4], sys.byteorder, signed=True)
 
     def error(self) -> int:
         """Take the pending error of the socket (SO_ERROR): an errno, or 0."""
-        raw = self._query(socket.SOL_SOCKET, socket.SO_ERROR, bytes(4), "SO_ERROR")
+        code, raw, _ = self._query(socket.SOL_SOCKET, socket.SO_ERROR, bytes(4))
+        _check(code, "SO_ERROR")
         return int.from_bytes(raw, sys.byteorder, signed=True)
 
     def source(self, raw: bytes, association_id: int) -> Address:
@@ -413,26 +411,32 @@ class KernelSocket:
                 break
         _check(code, f"SCTP_EVENT {kind.__name__}")
 
-    def get_option(self, kind: type[T], association_id: int, address: Address | None) -> T:
-        """Read a typed option; the query names the association, and the path where it has one."""
+    def get_option(self, query: type[T] | T, association_id: int, address: Address | None) -> T:
+        """Read a typed option; a value in place of a type names what is asked about, as its path."""
+        kind = query if isinstance(query, type) else type(query)
         spec = self.codec.option(kind)
-        query = self.codec.encode_query(kind, association_id, address)
-        return self.codec.decode_option(kind, self._query(spec.level, spec.number, query, spec.name))
+        packed = self.codec.encode_query(query, association_id, address)
+        code, raw, length = self._query(spec.level, spec.number, packed)
+        _check(code, spec.explain(-code))
+        # Linux gives the length of SCTP_PEER_AUTH_CHUNKS without its header: a tail is what its count says.
+        return self.codec.decode_option(kind, raw[:length] if spec.tail is None else raw)
 
-    def _query(self, level: int, number: int, query: bytes, name: str) -> bytes:
+    def _query(self, level: int, number: int, query: bytes) -> tuple[int, bytes, int]:
+        """Call getsockopt: a result or -errno, the whole buffer, and how much of it the kernel claims."""
         value, length = ffi.new("uint8_t[]", query), _scratch.length
         length[0] = len(query)
-        _check(lib.sctpio_getsockopt(self._fd, level, number, value, length), name)
-        return ffi.buffer(value)[: length[0]]
+        code = lib.sctpio_getsockopt(self._fd, level, number, value, length)
+        return code, ffi.buffer(value)[:], length[0]
 
     def set_option(self, value: Option, association_id: int) -> None:
         """Write a typed option; what it leaves open stays as it is."""
         spec = self.codec.option(type(value))
-        if spec.needs_merge(value):
-            address = getattr(value, "address", None)
-            value = self.codec.merge(value, self.get_option(type(value), association_id, address))
+        # What CURRENT and ALL have now is many values: the codec asks for every field then.
+        if spec.needs_merge(value) and association_id not in (Scope.CURRENT, Scope.ALL):
+            value = self.codec.merge(value, self.get_option(value, association_id, None))
         packed = self.codec.encode_option(value, association_id)
-        _check(lib.sctpio_setsockopt(self._fd, spec.level, spec.number, packed, len(packed)), spec.name)
+        code = lib.sctpio_setsockopt(self._fd, spec.level, spec.number, packed, len(packed))
+        _check(code, spec.explain(-code))
 
     def set_flag(self, level: int, number: int, value: int, name: str) -> None:
         """Write a plain integer option."""

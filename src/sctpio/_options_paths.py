@@ -1,0 +1,183 @@
+"""Options about the addresses of both ends: paths, primary ones, changes, encapsulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from ._option import U32, Count16, MillisecondsOrZero, Number16, Option, Switch, Toggle
+from ._rules import Integer, Path, Seconds
+from .address import Address
+from .events import OpenIntEnum
+
+__all__ = [
+    "AsconfSupported",
+    "AutoAsconf",
+    "ExposePotentiallyFailed",
+    "PathState",
+    "PeerAddressInfo",
+    "PeerAddressParameters",
+    "PeerAddressThresholds",
+    "PeerPrimaryAddress",
+    "PlpmtudProbeInterval",
+    "PrimaryAddress",
+    "UdpEncapsulation",
+]
+
+
+class PathState(OpenIntEnum):
+    """The state of a path (enum sctp_spinfo_state, RFC 6458 section 8.2.2)."""
+
+    INACTIVE = 0
+    POTENTIALLY_FAILED = 1
+    ACTIVE = 2
+    UNCONFIRMED = 3
+    UNKNOWN = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddressInfo(Option):
+    """One path, as it is now (SCTP_GET_PEER_ADDR_INFO, RFC 6458 section 8.2.2). Read only.
+
+    `cwnd` and `mtu` are bytes; `srtt` and `rto` are seconds. It is asked for with an address.
+    """
+
+    address: Address
+    state: PathState
+    cwnd: int
+    srtt: float
+    rto: float
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddressParameters(Option):
+    """How a path is watched and used (SCTP_PEER_ADDR_PARAMS, RFC 6458 section 8.1.12).
+
+    `address` (one host) chooses the path; None is all paths of the association, or of the
+    socket's future ones. `heartbeat_interval` is in seconds on top of the path's RTO; giving it
+    turns heartbeats on, because a stack ignores it otherwise. `path_max_retransmissions` is the
+    number after which the path is inactive. `path_mtu` (bytes) can be set only together with
+    ``path_mtu_discovery=False``. `sack_delay` is in seconds up to 0.5; giving it turns delayed
+    SACKs on. `ipv6_flow_label` has 20 bits, `dscp` is the code point (0 to 63).
+    `demand_heartbeat` sends one heartbeat now, and is never reported.
+    """
+
+    address: Annotated[Address | None, Path()] = None
+    heartbeat: Switch = None
+    heartbeat_interval: MillisecondsOrZero = None
+    path_max_retransmissions: Count16 = None
+    path_mtu: Annotated[int | None, Integer(1, U32)] = None
+    path_mtu_discovery: Switch = None
+    sack_delay: Annotated[float | None, Seconds(0.001, 0.5)] = None
+    delayed_sack: Switch = None
+    ipv6_flow_label: Annotated[int | None, Integer(0, 0xFFFFF)] = None
+    dscp: Annotated[int | None, Integer(0, 63)] = None
+    demand_heartbeat: Switch = None
+
+    def __post_init__(self) -> None:
+        # Option.__post_init__, not super(): slots=True makes a second class, which breaks super().
+        Option.__post_init__(self)
+        if self.path_mtu is not None and self.path_mtu_discovery is None:
+            raise ValueError(
+                f"PeerAddressParameters: path_mtu={self.path_mtu!r} takes effect only with "
+                "path_mtu_discovery=False"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryAddress(Option):
+    """The path that an association sends over by default (SCTP_PRIMARY_ADDR, RFC 6458 8.1.9).
+
+    `address` is one of the peer's, with its port.
+    """
+
+    address: Annotated[Address | None, Path()] = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerPrimaryAddress(Option):
+    """Ask the peer to send to one of the local addresses by default (SCTP_SET_PEER_PRIMARY_ADDR, 8.3.1).
+
+    Both ends need `AsconfSupported` (RFC 5061 section 5.1). Write only.
+    """
+
+    address: Annotated[Address | None, Path()] = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddressThresholds(Option):
+    """How many timeouts make a path suspicious (SCTP_PEER_ADDR_THLDS_V2, RFC 7829 section 7.2; Linux 5.5).
+
+    `address` (one host) chooses the path; None is all of them. After `potentially_failed` timeouts in a
+    row data moves to another path, after `path_max_retransmissions` the path is inactive, after
+    `change_primary` another path becomes the primary one for good (65535 is never).
+    """
+
+    address: Annotated[Address | None, Path()] = None
+    path_max_retransmissions: Count16 = None
+    potentially_failed: Number16 = None
+    change_primary: Number16 = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExposePotentiallyFailed(Option):
+    """Whether the potentially-failed state is told (SCTP_EXPOSE_POTENTIALLY_FAILED_STATE, RFC 7829 7.3).
+
+    Linux 5.5. True adds PeerAddressChange events of that state; False hides it. What a socket reports as None
+    is unset: the state is visible to queries, and makes no event.
+    """
+
+    enabled: Switch = None
+
+
+class AsconfSupported(Toggle):
+    """Whether addresses can change during an association (SCTP_ASCONF_SUPPORTED, RFC 5061; Linux 5.4).
+
+    Set it on both ends before the association is made, together with `AuthSupported`: RFC 5061 wants such
+    changes authenticated. On an association it tells whether both ends have it.
+    """
+
+    __slots__ = ()
+
+
+class AutoAsconf(Toggle):
+    """Tell peers by itself of addresses that come and go on this host (SCTP_AUTO_ASCONF, RFC 6458 8.1.23).
+
+    For sockets that are bound to every address of the host, before they connect or listen: else EINVAL. Needs
+    `AsconfSupported`.
+    """
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UdpEncapsulation(Option):
+    """The peer's UDP port for SCTP over UDP (SCTP_REMOTE_UDP_ENCAPS_PORT, RFC 6951 section 6.1; Linux 5.11).
+
+    `address` (one host) chooses the path; None is all of them, or those of associations to come. `port` is
+    from 0 to 65535; 0 turns encapsulation off. The host's own port is the sysctl net.sctp.udp_port.
+    """
+
+    address: Annotated[Address | None, Path()] = None
+    port: Number16 = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlpmtudProbeInterval(Option):
+    """How often the MTU of a path is probed for (SCTP_PLPMTUD_PROBE_INTERVAL, RFC 8899; Linux 5.14).
+
+    `address` (one host) chooses the path; None is all of them, or those of associations to come. `interval`
+    is in seconds: 0 is never, else 5 or more.
+    """
+
+    address: Annotated[Address | None, Path()] = None
+    interval: MillisecondsOrZero = None
+
+    def __post_init__(self) -> None:
+        Option.__post_init__(self)
+        if self.interval and self.interval < 5:
+            raise ValueError(
+                f"PlpmtudProbeInterval: interval={self.interval!r}; accepted: 0, or seconds from 5 to "
+                f"{U32 / 1000:.12g}"
+            )
