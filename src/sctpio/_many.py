@@ -358,16 +358,17 @@ class Many(Carrier):
 
     def _close_if_last(self) -> None:
         """Release the descriptor when it is closed and nobody has an association of it any more."""
+        if not self.closed or self.raw.fileno() < 0:
+            return
         for identifier, link in self.members.items():
             if identifier not in self._forgotten and not link.association.over:
                 return
-        if self.closed and self.raw.fileno() >= 0:
-            self._unwatch()
-            self._room.close()
-            if self._long_pause is not None:
-                self._long_pause.cancel()
-            self.raw.close()
-            self.members.clear()
+        self._unwatch()
+        self._room.close()
+        if self._long_pause is not None:
+            self._long_pause.cancel()
+        self.raw.close()
+        self.members.clear()
 
     def forget(self, association: Association) -> None:
         """Nobody has the association any more: end it gracefully, without waiting."""

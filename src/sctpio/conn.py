@@ -356,8 +356,9 @@ class Conn:
         """Read a typed option of the association: `conn.get_option(RtoInfo)`.
 
         An option that is asked about a stream or a policy is read by a value that names it:
-        `conn.get_option(StreamSchedulerValue(3))`. `path` is the peer's address that a per-path option is asked about; without it PeerAddressInfo means
-        the primary path. Raises OSError, or how the association ended.
+        `conn.get_option(StreamSchedulerValue(3))`. `path` is the peer's address that a per-path option is
+        asked about; without it PeerAddressInfo means the primary path. Raises OSError, or how the
+        association ended.
         """
         self._check_open()
         return self._link.get_option(kind, path)

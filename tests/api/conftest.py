@@ -8,7 +8,6 @@ import pytest_asyncio
 from sctpio import Mode
 from support import Pair, Style, associations, connected, no_leak, until
 
-
 # What holds for a one-to-one server holds for a one-to-many one.
 BOTH_MODES = {
     "test_backpressure",
