@@ -1,10 +1,25 @@
-"""Every asynchronous test runs on asyncio's own loop and on uvloop."""
+"""Every asynchronous test runs on asyncio's own loop and on uvloop, many against both kinds of servers."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import uvloop
+
+from sctpio import Mode
+from support import Style
+
+# What holds for a one-to-one server holds for a one-to-many one.
+BOTH_MODES = {
+    "test_backpressure",
+    "test_cancellation",
+    "test_conn",
+    "test_ending",
+    "test_event_stream",
+    "test_network",
+    "test_stream",
+    "test_wire",
+}
 
 
 def pytest_asyncio_loop_factories(
@@ -15,3 +30,25 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("one_loop") is None:
         loops["uvloop"] = uvloop.new_event_loop
     return loops
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of those modules against both kinds of servers."""
+    only = metafunc.definition.get_closest_marker("one_to_one")
+    if metafunc.module.__name__.rpartition(".")[2] in BOTH_MODES and only is None:
+        modes = list(Mode)
+        metafunc.parametrize("_mode", modes, ids=[mode.value for mode in modes], indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the fourth combination of loop and server where tests wait for real timers."""
+    slow = [item for item in items if "tests/kernel/" in item.nodeid and "[uvloop-one-to-many" in item.nodeid]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
+@pytest.fixture(autouse=True)
+def _mode(request: pytest.FixtureRequest) -> Iterator[None]:
+    Style.mode = getattr(request, "param", Mode.ONE_TO_ONE)
+    yield
+    Style.mode = Mode.ONE_TO_ONE

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sctpio import AssocInfo, Listener, Option, PeerAddressParameters, RtoInfo, listen
-from support import Pair, paired
+from support import Pair, Style, paired
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class Lab:
     def listen(self, hosts: str, **listen_with: Any) -> Listener:
         """Listen in the other namespace, on a free port."""
         with self.inside():
-            return at_once(listen(f"{hosts}:0", **listen_with))
+            return at_once(listen(f"{hosts}:0", **{"mode": Style.mode, **listen_with}))
 
     def netem(self, rule: str, *links: Link, here: bool = True, there: bool = True) -> None:
         """Give links a fault, on what leaves their ends: `loss 100%`, `rate 2mbit`."""
