@@ -82,6 +82,27 @@ def test_failover() -> None:
     assert said.count("POTENTIALLY_FAILED") >= 2
 
 
+def test_one_to_many() -> None:
+    lines = run("one_to_many.py").splitlines()
+    assert lines[0] == "client: bulk to you, too"
+    assert sorted(lines[1:]) == [
+        *["client: hello to you, too"] * 2,
+        *["client: news for all"] * 2,
+        "server: the broadcast reached 2, and failed for 0",
+    ]
+
+
+def test_endpoint() -> None:
+    assert run("endpoint.py").splitlines() == [
+        "ONE from 127.0.0.1:PORT",
+        "TWO from 127.0.0.1:PORT",
+        "THREE from 127.0.0.1:PORT",
+        "the client has 1 association, the server 1",
+        "the server saw COMM_UP",
+        "the server saw SHUTDOWN_COMP",
+    ]
+
+
 def test_handover() -> None:
     one, two = run("handover.py").splitlines()
     assert re.fullmatch(r"worker \d+: hello", one)
