@@ -17,16 +17,18 @@ from .errors import (
     EndOfAssociation,
     MessageTooLargeError,
     ReceiveBufferFullError,
+    ReconfigurationError,
     StreamOutOfRangeError,
     UnavailableError,
 )
 from .events import *  # noqa: F403
 from .events import __all__ as _event_names
+from .features import Capabilities, Feature
 from .listener import Listener, Mode, listen
 from .message import Message
 from .options import *  # noqa: F403
 from .options import __all__ as _option_names
-from .stacks import available_stacks
+from .stacks import available_stacks, capabilities
 from .statistics import EndpointStatistics, Statistics
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "AssociationError",
     "AssociationLostError",
     "BroadcastResult",
+    "Capabilities",
     "ClosedError",
     "Conn",
     "DecodeError",
@@ -43,16 +46,19 @@ __all__ = [
     "Endpoint",
     "EndpointStatistics",
     "EventStream",
+    "Feature",
     "Listener",
     "Message",
     "MessageTooLargeError",
     "Mode",
     "ReceiveBufferFullError",
+    "ReconfigurationError",
     "Statistics",
     "Stream",
     "StreamOutOfRangeError",
     "UnavailableError",
     "available_stacks",
+    "capabilities",
     "connect",
     "listen",
     "open_endpoint",

@@ -18,6 +18,8 @@ from .events import (
     PartialDelivery,
     SenderDry,
     ShutdownEvent,
+    StreamChange,
+    StreamResetFlags,
 )
 from .message import Message
 
@@ -76,7 +78,10 @@ class Association:
         self.lost: AssociationChange | None = None
         self.state_waiters = Waiters(loop)
         self.senders = Waiters(loop)
+        self.default_policy: tuple[int, int] | None = None
         self._partials: dict[tuple[int, bool], Partial] = {}
+        self._partial_bytes = 0
+        self._reconfiguring: asyncio.Lock | None = None
 
     # What comes in
 
@@ -84,10 +89,13 @@ class Association:
         """Take a message, or a part of one (`complete` False: more will come)."""
         if self.discarding:
             return
+        size = len(message.data)
+        if not self._partials and message.complete and size <= self.max_message_size:
+            self._deliver(message)
+            return
         key = (message.stream, message.unordered)
-        partial = self._partials.get(key) if self._partials else None
-        size = len(message.data) + (len(partial.data) if partial is not None else 0)
-        if size > self.max_message_size:
+        partial = self._partials.get(key)
+        if size + (len(partial.data) if partial is not None else 0) > self.max_message_size:
             raise MessageTooLargeError(
                 f"a message of stream {message.stream} is larger than max_message_size,"
                 f" {self.max_message_size} bytes"
@@ -95,11 +103,19 @@ class Association:
         if partial is None and message.complete:
             self._deliver(message)
             return
+        # With I-DATA every stream can have one under way.
+        most = self.max_message_size + self.intake.limit
+        if self._partial_bytes + size > most:
+            raise MessageTooLargeError(
+                f"messages of {len(self._partials)} streams, not yet whole, are larger than max_message_size"
+                f" and the receive buffer together, {most} bytes"
+            )
         if partial is None:
             partial = self._partials[key] = Partial(message)
         partial.data += message.data
+        self._partial_bytes += size
         if message.complete:
-            del self._partials[key]
+            self._forget_partial(key)
             self._deliver(_joined(partial, message))
 
     def _deliver(self, message: Message) -> None:
@@ -121,6 +137,9 @@ class Association:
                 self.inbound_ended()
             case PartialDelivery():
                 self._drop_partial(event.stream)
+            case StreamChange() if not event.flags & (StreamResetFlags.DENIED | StreamResetFlags.FAILED):
+                self.outbound_streams += event.outbound_streams
+                self.inbound_streams += event.inbound_streams
             case SenderDry():
                 self.dry_count += 1
                 self.unconfirmed = 0
@@ -130,7 +149,7 @@ class Association:
     def _change(self, event: AssociationChange) -> None:
         match event.state:
             case AssociationState.COMM_UP | AssociationState.RESTART:
-                self._partials.clear()
+                self._forget_partials()
                 self.up(event.association_id, event.outbound_streams, event.inbound_streams)
             case AssociationState.COMM_LOST | AssociationState.CANT_STR_ASSOC:
                 self.lost = event
@@ -159,11 +178,27 @@ class Association:
 
     def _drop_partial(self, stream: int) -> None:
         """Forget a broken-off message. Without I-DATA the event names no stream, but only one can be open."""
-        if len(self._partials) <= 1:
-            self._partials.clear()
-            return
-        for key in [key for key in self._partials if key[0] == stream]:
-            del self._partials[key]
+        only = len(self._partials) <= 1
+        for key in [key for key in self._partials if only or key[0] == stream]:
+            self._forget_partial(key)
+
+    def _forget_partial(self, key: tuple[int, bool]) -> None:
+        self._partial_bytes -= len(self._partials.pop(key).data)
+
+    def _forget_partials(self) -> None:
+        self._partials.clear()
+        self._partial_bytes = 0
+
+    @property
+    def reconfiguring(self) -> asyncio.Lock:
+        """Held while a request to change streams is under way."""
+        if self._reconfiguring is None:
+            self._reconfiguring = asyncio.Lock()
+        return self._reconfiguring
+
+    async def wait_for_input(self, waiters: Waiters) -> None:
+        """Suspend until something came in; see `Intake.wait`. The intake can change meanwhile."""
+        await self.intake.wait(waiters)
 
     # How it ends
 
@@ -181,7 +216,7 @@ class Association:
             self.end = end
         self.over_by = end
         self.over = self.inbound_over = True
-        self._partials.clear()
+        self._forget_partials()
         self.hub.end()
         self.wake_all()
 
@@ -190,7 +225,7 @@ class Association:
         if self.end is None:
             self.end = ClosedError(text)
         self.discarding = True
-        self._partials.clear()
+        self._forget_partials()
         if not self.shared:
             self.intake.clear()
         self.wake_all()

@@ -11,7 +11,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Self, TypeVar
 
 from ._waiting import Waiters
-from .events import Event, EventsDropped, RemoteError, SendFailed, UnknownEvent
+from .events import Event, EventsDropped, RemoteError, SenderDry, SendFailed, UnknownEvent
+from .stacks.base import StackSocket
 
 E = TypeVar("E", bound=Event, covariant=True)
 
@@ -101,9 +102,9 @@ class EventHub:
             if stream is not None:
                 stream.offer(event)
 
-    def attach(self, stream: "EventStream[Event]") -> None:
-        """Begin to hand events to an iterator; the first one gets what was kept."""
-        if self._kept is not None:
+    def attach(self, stream: "EventStream[Event]", *, keep: bool) -> None:
+        """Begin to hand events to an iterator; the first one that may `keep` them gets what was kept."""
+        if self._kept is not None and keep:
             for event in self._kept.drain():
                 stream.offer(event)
             self._kept = None
@@ -152,6 +153,7 @@ class EventStream(Generic[E]):
         owner: object,
         wait: Callable[[Waiters], Coroutine[Any, Any, None]],
         closed: Callable[["EventStream[Event]"], None],
+        keep: bool,
     ) -> None:
         self.types = types
         self._hub = hub
@@ -162,7 +164,7 @@ class EventStream(Generic[E]):
         self._buffer = EventBuffer()
         self._waiters = Waiters(hub.loop)
         self._closed = False
-        hub.attach(self)
+        hub.attach(self, keep=keep)
 
     def offer(self, event: Event) -> None:
         """Take the event if it is of a wanted type (called by the hub)."""
@@ -202,3 +204,48 @@ class EventStream(Generic[E]):
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
+
+
+def check_types(types: tuple[type[Event], ...]) -> tuple[type[Event], ...]:
+    """Check that every type is an event's; raises TypeError."""
+    for kind in types:
+        if not (isinstance(kind, type) and issubclass(kind, Event)):
+            raise TypeError(f"{kind!r} is not a type of event such as AssociationChange")
+    return types
+
+
+def subscribable(raw: StackSocket, types: tuple[type[Event], ...]) -> list[type[Event]]:
+    """Name the events of the stack that belong to `types`."""
+    return [kind for kind in raw.codec.event_numbers if issubclass(kind, types)] if types else []
+
+
+def open_events(
+    raw: StackSocket,
+    hub: EventHub,
+    types: tuple[type[Event], ...],
+    *,
+    owner: object,
+    subscribe: Callable[[type[Event]], None],
+    unsubscribe: Callable[[type[Event]], None],
+    wait: Callable[[Waiters], Coroutine[Any, Any, None]],
+    keep: bool = True,
+) -> EventStream[Any]:
+    """Subscribe what an iterator of these types needs, and make it.
+
+    Without types that is every event except SenderDry, which comes each time that all is acknowledged; an
+    event that the stack does not know is then left out. `keep` hands it what was kept for the first one.
+    """
+    every = (*(kind for kind in raw.codec.event_numbers if kind is not SenderDry), UnknownEvent)
+    wanted = check_types(types) or every
+    for kind in subscribable(raw, wanted):
+        try:
+            subscribe(kind)
+        except OSError:
+            if types:
+                raise
+
+    def closed(stream: EventStream[Any]) -> None:
+        for kind in subscribable(raw, stream.types):
+            unsubscribe(kind)
+
+    return EventStream(hub, wanted, owner=owner, wait=wait, closed=closed, keep=keep)

@@ -13,11 +13,11 @@ from ._association import Association
 from ._carrier import Carrier
 from ._codec import ADDR_OVER, SACK_IMMEDIATELY, UNORDERED
 from ._ending import ENDINGS, alive, ended_by
-from ._outgoing import check_numbers, key_number, payload, policy_of
+from ._outgoing import check_numbers, default_policy, key_number, payload, policy_of
 from .address import Address, AddressLike, is_literal, split_like
 from .errors import AssociationError, ClosedError, MessageTooLargeError
 from .events import Event, SenderDry
-from .options import PeerAddressInfo, SendBuffer, Status
+from .options import DefaultPrInfo, Option, PeerAddressInfo, SendBuffer, Status
 from .stacks.base import ALWAYS_SUBSCRIBED, Buffer, Outgoing, SendExtras, T
 
 NO_EXTRAS = (None, None, None, None, None)
@@ -65,8 +65,15 @@ class Link:
         check_numbers(stream, ppid, context, association.outbound_streams)
         flags = (UNORDERED if unordered else 0) | (SACK_IMMEDIATELY if sack_immediately else 0)
         extras = None
-        if (lifetime, max_retransmissions, priority, path, auth_key) != NO_EXTRAS:
-            policy, value = policy_of(lifetime, max_retransmissions, priority)
+        if (
+            lifetime,
+            max_retransmissions,
+            priority,
+            path,
+            auth_key,
+        ) != NO_EXTRAS or association.default_policy:
+            chosen = policy_of(lifetime, max_retransmissions, priority)
+            policy, value = chosen or association.default_policy or (0, 0)
             where = b"" if path is None else self.carrier.raw.pack_path(self.path(path))
             flags |= ADDR_OVER if path is not None else 0
             extras = SendExtras(policy, value, where, key_number(auth_key))
@@ -198,6 +205,12 @@ class Link:
             path = raw.get_option(Status, identifier, None).primary.address
         return raw.get_option(query, identifier, None if path is None else self.path(path))
 
+    def set_option(self, value: Option) -> None:
+        """Write an option; a default reliability is remembered for `prepare`."""
+        self.carrier.raw.set_option(value, self.association.id)
+        if isinstance(value, DefaultPrInfo):
+            self.association.default_policy = default_policy([value])
+
     # How it ends
 
     async def close(self) -> None:
@@ -243,8 +256,10 @@ class Link:
 
     def peel_off(self) -> None:
         """Move the association to a socket of its own; tasks that wait go on there."""
-        self.move_to(self.carrier.peel_off(self.association))
+        shared = self.carrier
+        self.move_to(shared.peel_off(self.association))
         self.association.senders.wake_all()
+        shared.resumed.wake_all()
 
     def forget(self) -> None:
         """Release what a forgotten object held, from whichever thread the collector runs in."""

@@ -5,16 +5,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
 
 from ._acceptor import Acceptor
-from ._events import EventHub, EventStream
+from ._events import EventHub, EventStream, open_events
 from ._link import Link
 from ._many import Many
-from ._opening import Settings, open_events
+from ._opening import Settings
+from ._outgoing import Policy, default_policy
 from ._resolve import resolve
 from ._waiting import Waiters
 from .address import Address, AddressLike, split_like
 from .errors import ClosedError
 from .events import Event
-from .options import Option, Scope
+from .options import DefaultPrInfo, Option, Scope
 from .stacks.base import ALWAYS_SUBSCRIBED, StackSocket
 from .statistics import EndpointStatistics
 
@@ -92,7 +93,19 @@ class LocalEndpoint:
         does not take, AssociationError for an association that is not there, OSError.
         """
         self._check(association)
+        if association not in tuple(Scope):
+            self._many.member(association).set_option(value)
+            return
         self._raw.set_option(value, association)
+        if isinstance(value, DefaultPrInfo):
+            self._remember(default_policy([value]), Scope(association))
+
+    def _remember(self, policy: Policy | None, scope: Scope) -> None:
+        if scope is not Scope.CURRENT:
+            self._settings.default_policy = policy
+        if scope is not Scope.FUTURE and isinstance(self._door, Many):
+            for link in self._door.members.values():
+                link.association.default_policy = policy
 
     @property
     def local_addresses(self) -> Address:

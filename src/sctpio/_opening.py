@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
 
 from ._association import Association
-from ._events import EventHub, EventStream
+from ._events import EventHub, check_types, subscribable
 from ._intake import Intake
+from ._outgoing import Policy, default_policy
 from ._socket import Socket
-from ._waiting import Waiters
-from .events import Event, SenderDry, UnknownEvent
+from .events import Event
 from .options import InitMsg, Option
 from .stacks import choose
 from .stacks.base import Stack, StackSocket
@@ -68,7 +68,7 @@ class Opening(Coroutine[Any, Any, C]):
         await self._opened.__aexit__(*exc_info)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settings:
     """What the constructors take, checked before any descriptor exists."""
 
@@ -78,6 +78,7 @@ class Settings:
     stack: Stack
     receive_buffer: int
     max_message_size: int
+    default_policy: Policy | None = None
 
     @classmethod
     def check(
@@ -101,7 +102,15 @@ class Settings:
         for name, size in (("receive_buffer", receive_buffer), ("max_message_size", max_message_size)):
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise ValueError(f"{name} is {size!r}; it takes a number of bytes from 1")
-        return cls(init, options, check_types(tuple(events)), choose(stack), receive_buffer, max_message_size)
+        return cls(
+            init,
+            options,
+            check_types(tuple(events)),
+            choose(stack),
+            receive_buffer,
+            max_message_size,
+            default_policy(options),
+        )
 
     def apply(self, raw: StackSocket) -> None:
         """Set the options and subscribe the events on a new socket."""
@@ -118,58 +127,16 @@ class Settings:
         Where it shares an `intake`, its events are for the parent's iterators too.
         """
         loop = asyncio.get_running_loop()
-        return Association(
+        association = Association(
             loop,
             intake=intake or Intake(loop, self.receive_buffer),
             max_message_size=self.max_message_size,
             hub=EventHub(loop, () if intake else self.events, parent),
             shared=intake is not None,
         )
+        association.default_policy = self.default_policy
+        return association
 
     def new_socket(self, raw: StackSocket, parent: EventHub | None = None) -> Socket:
         """Make the loop's side of a socket that has, or will have, one association."""
         return Socket(raw, asyncio.get_running_loop(), self.new_association(parent))
-
-
-def check_types(types: tuple[type[Event], ...]) -> tuple[type[Event], ...]:
-    """Check that every type is an event's; raises TypeError."""
-    for kind in types:
-        if not (isinstance(kind, type) and issubclass(kind, Event)):
-            raise TypeError(f"{kind!r} is not a type of event such as AssociationChange")
-    return types
-
-
-def subscribable(raw: StackSocket, types: tuple[type[Event], ...]) -> list[type[Event]]:
-    """Name the events of the stack that belong to `types`."""
-    return [kind for kind in raw.codec.event_numbers if issubclass(kind, types)] if types else []
-
-
-def open_events(
-    raw: StackSocket,
-    hub: EventHub,
-    types: tuple[type[Event], ...],
-    *,
-    owner: object,
-    subscribe: Callable[[type[Event]], None],
-    unsubscribe: Callable[[type[Event]], None],
-    wait: Callable[[Waiters], Coroutine[Any, Any, None]],
-) -> EventStream[Any]:
-    """Subscribe what an iterator of these types needs, and make it.
-
-    Without types that is every event except SenderDry, which comes each time that all is acknowledged; an
-    event that the stack does not know is then left out.
-    """
-    every = (*(kind for kind in raw.codec.event_numbers if kind is not SenderDry), UnknownEvent)
-    wanted = check_types(types) or every
-    for kind in subscribable(raw, wanted):
-        try:
-            subscribe(kind)
-        except OSError:
-            if types:
-                raise
-
-    def closed(stream: EventStream[Any]) -> None:
-        for kind in subscribable(raw, stream.types):
-            unsubscribe(kind)
-
-    return EventStream(hub, wanted, owner=owner, wait=wait, closed=closed)

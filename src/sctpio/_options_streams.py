@@ -67,8 +67,7 @@ class DefaultPrInfo(Option):
     """The reliability of a send that does not say (SCTP_DEFAULT_PRINFO, RFC 6458 8.1.32; Linux 4.8).
 
     At most one of `lifetime` (seconds), `max_retransmissions` and `priority`, as `send` takes them; none of
-    them is full reliability. Linux: `conn.send` without one of these takes the number that is set here for a
-    lifetime in milliseconds, whatever it was meant as.
+    them is full reliability. `send` with one of these goes by that one, `send_many` by what is set here.
     """
 
     lifetime: MillisecondsOrZero = None

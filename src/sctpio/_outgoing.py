@@ -1,13 +1,19 @@
 """What may be sent: the checks of a message before it goes to a stack."""
 
-from typing import TypedDict
+from collections.abc import Iterable
+from typing import TypeAlias, TypedDict
 
 from ._codec import PR_PRIO, PR_RTX, PR_TTL
 from .address import AddressLike
 from .errors import StreamOutOfRangeError
+from .options import DefaultPrInfo, Option
 from .stacks.base import Buffer
 
 U32 = 0xFFFFFFFF
+
+
+# A PR-SCTP policy and its value.
+Policy: TypeAlias = tuple[int, int]
 
 
 class SendOptions(TypedDict, total=False):
@@ -55,10 +61,8 @@ def key_number(auth_key: int | None) -> int:
     return auth_key
 
 
-def policy_of(
-    lifetime: float | None, max_retransmissions: int | None, priority: int | None
-) -> tuple[int, int]:
-    """Give the PR-SCTP policy and its value (RFC 3758, RFC 7496); at most one may be chosen."""
+def policy_of(lifetime: float | None, max_retransmissions: int | None, priority: int | None) -> Policy | None:
+    """Give the PR-SCTP policy (RFC 3758, RFC 7496) that was chosen; at most one may be."""
     given = {
         "lifetime": lifetime,
         "max_retransmissions": max_retransmissions,
@@ -77,4 +81,18 @@ def policy_of(
             if not 0 <= value <= U32:
                 raise ValueError(f"{name} is {value!r}; it takes a number from 0 to {U32}")
             return number, int(value)
-    return 0, 0
+    return None
+
+
+def default_policy(options: Iterable[Option]) -> Policy | None:
+    """Give the policy of a send that does not say, as the last of these options has it.
+
+    The kernel applies the policy that SCTP_DEFAULT_PRINFO sets to messages without SCTP_SNDINFO only; of the
+    others it takes the number for a lifetime. So each message names the policy.
+    """
+    found = None
+    for option in options:
+        if isinstance(option, DefaultPrInfo):
+            lifetime = option.lifetime or None
+            found = policy_of(lifetime, option.max_retransmissions, option.priority)
+    return found

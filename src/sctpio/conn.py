@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from ._codec import UNORDERED
-from ._events import EventStream
+from ._events import EventStream, open_events
 from ._intake import Inbox
 from ._link import Link
-from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings, open_events
+from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings
 from ._outgoing import SendOptions, check_numbers, payload
+from ._reconfig import add_streams, reset_association, reset_streams
 from ._resolve import resolve
 from .address import Address, AddressLike, split_like
 from .errors import EndOfAssociation, StreamOutOfRangeError
@@ -29,8 +30,9 @@ from .options import (
     PeerPrimaryAddress,
     PrimaryAddress,
     Status,
+    StreamSchedulerValue,
 )
-from .stacks.base import Buffer, Outgoing, StackSocket
+from .stacks.base import Buffer, Outgoing, SendExtras, StackSocket
 from .statistics import Statistics
 
 T = TypeVar("T", bound=Option)
@@ -183,11 +185,12 @@ class Conn:
         while messages:
             association.check_alive()
             taken = 0
-            if len(messages) > 1 and not len(association.senders):
+            if len(messages) > 1 and not len(association.senders) and not association.default_policy:
                 taken = self._link.send_batch(messages)
             if not taken:
                 # One message waits for room; the rest follows as a batch.
-                await self._link.send((association.id, *messages[0], None))
+                extras = SendExtras(*association.default_policy) if association.default_policy else None
+                await self._link.send((association.id, *messages[0], extras))
                 taken = 1
             messages = messages[taken:]
 
@@ -284,7 +287,7 @@ class Conn:
             owner=self,
             subscribe=link.subscribe,
             unsubscribe=link.unsubscribe,
-            wait=association.intake.wait,
+            wait=association.wait_for_input,
         )
 
     # Ending
@@ -326,7 +329,7 @@ class Conn:
         """
         association = self._association
         while not association.over:
-            await association.intake.wait(association.state_waiters)
+            await association.wait_for_input(association.state_waiters)
 
     @property
     def is_closed(self) -> bool:
@@ -369,7 +372,7 @@ class Conn:
         A field that is None stays as it is. Raises OSError, or how the association ended.
         """
         self._check_open()
-        self._raw.set_option(value, self._association.id)
+        self._link.set_option(value)
 
     def status(self) -> Status:
         """Read the state of the association (SCTP_STATUS)."""
@@ -429,6 +432,38 @@ class Conn:
     def primary_path(self) -> Address:
         """The peer's address that is sent to by default."""
         return self.get_option(PeerAddressInfo).address
+
+    # Changing streams
+
+    async def add_streams(self, *, outbound: int = 0, inbound: int = 0) -> None:
+        """Add streams to the association (RFC 6525 6.3.4): `inbound` ones are asked of the peer.
+
+        Both ends need `ReconfigSupported` before the association, and `EnableStreamReset(add_streams=True)`;
+        `outbound_streams` and `inbound_streams` then tell the new numbers. Requests go one after another.
+        Cancelling it stops the waiting, not the request. Raises ReconfigurationError where the peer denies
+        it, ValueError for a number out of range, OSError (ENOPROTOOPT where it is not enabled), or how the
+        association ended.
+        """
+        self._check_open()
+        await add_streams(self._link, outbound, inbound)
+
+    async def reset_streams(self, *streams: int, outgoing: bool = True, incoming: bool = False) -> None:
+        """Restart the sequence numbers of streams (RFC 6525 6.3.2), of all where none is named.
+
+        What was sent on them is acknowledged first: send nothing on them meanwhile. `incoming` asks the peer
+        to reset its own. Both ends need `ReconfigSupported` before the association, and
+        `EnableStreamReset(reset_streams=True)`. The rest is as for `add_streams`.
+        """
+        self._check_open()
+        await reset_streams(self._link, streams, outgoing=outgoing, incoming=incoming)
+
+    async def reset_association(self) -> None:
+        """Restart the TSNs of both ends and the sequence numbers of all streams (RFC 6525 6.3.3).
+
+        It needs `EnableStreamReset(reset_association=True)`; the rest is as for `reset_streams`.
+        """
+        self._check_open()
+        await reset_association(self._link)
 
     # Changing addresses
 
@@ -532,6 +567,24 @@ class Stream:
         Raises StreamOutOfRangeError where the peer has no such outbound stream.
         """
         return await self._conn._receive(self._claim())
+
+    async def reset(self) -> None:
+        """Restart the sequence numbers of the outbound stream; see `Conn.reset_streams`."""
+        await self._conn.reset_streams(self.id)
+
+    @property
+    def priority(self) -> int:
+        """What the scheduler knows of the outbound stream (RFC 8260 4.3.3): its priority or its weight.
+
+        With `Scheduler.PRIORITY` a lower value goes first; with `WEIGHTED_FAIR` it is the weight, from 1. The
+        other schedulers ignore it. Raises OSError, or how the association ended; ValueError for a value that
+        is not from 0 to 65535.
+        """
+        return self._conn.get_option(StreamSchedulerValue(self.id)).value or 0
+
+    @priority.setter
+    def priority(self, value: int) -> None:
+        self._conn.set_option(StreamSchedulerValue(self.id, value))
 
     def __aiter__(self) -> AsyncIterator[Message]:
         self._claim()

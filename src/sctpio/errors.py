@@ -5,6 +5,7 @@
     OSError
      +-- UnavailableError           no SCTP stack to be had on this machine
      +-- MessageTooLargeError       EMSGSIZE: a message beyond a limit
+     +-- ReconfigurationError       EPERM, EIO: the peer denied a change of streams, or it failed
      +-- ConnectionError
           +-- AssociationError      the association has ended other than gracefully
                +-- AssociationAbortedError   (and ConnectionResetError) ABORT, by either side
@@ -29,7 +30,7 @@ import errno
 from collections.abc import Iterable
 from typing import Any
 
-from .events import ErrorCause
+from .events import ErrorCause, StreamResetFlags
 
 __all__ = [
     "AssociationAbortedError",
@@ -40,6 +41,7 @@ __all__ = [
     "EndOfAssociation",
     "MessageTooLargeError",
     "ReceiveBufferFullError",
+    "ReconfigurationError",
     "StreamOutOfRangeError",
     "UnavailableError",
 ]
@@ -71,6 +73,25 @@ class MessageTooLargeError(OSError):
 
     def __reduce__(self) -> _Reduced:
         return type(self), (self.strerror,)
+
+
+class ReconfigurationError(OSError):
+    """The peer has denied a request (EPERM), or it could not be carried out (EIO); RFC 6525 section 4.4.
+
+    `request` names it, `flags` are those of the event that answered.
+    """
+
+    def __init__(self, request: str, flags: StreamResetFlags) -> None:
+        denied = bool(flags & StreamResetFlags.DENIED)
+        super().__init__(
+            errno.EPERM if denied else errno.EIO,
+            f"{request}: the peer has denied it" if denied else f"{request}: it failed",
+        )
+        self.request = request
+        self.flags = flags
+
+    def __reduce__(self) -> _Reduced:
+        return type(self), (self.request, self.flags)
 
 
 class AssociationError(ConnectionError):

@@ -423,7 +423,7 @@ def test_defaults_of_stream_and_ppid_do_not_touch_what_says_them(ends: Ends) -> 
 
 @pytest.mark.parametrize(("default", "loses"), [(DefaultPrInfo(), False), (DefaultPrInfo(priority=50), True)])
 def test_a_default_of_any_policy_is_taken_for_a_lifetime(default: Option, loses: bool, ends: Ends) -> None:
-    """As DefaultPrInfo documents: a send without a policy of its own takes the number for milliseconds."""
+    """Why `_outgoing.default_policy` is: a send without a policy takes the number for milliseconds."""
     ends.client.set_option(default, 0)
     sent = 0
     while ends.client.send(0, bytes(20_000), 0, 0, 0, 0, None):

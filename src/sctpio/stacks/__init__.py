@@ -3,10 +3,11 @@
 import os
 
 from ..errors import UnavailableError
+from ..features import Capabilities
 from . import kernel
 from .base import Stack
 
-__all__ = ["available_stacks", "choose"]
+__all__ = ["available_stacks", "capabilities", "choose"]
 
 ENVIRONMENT = "SCTPIO_STACK"
 
@@ -17,6 +18,14 @@ def available_stacks() -> tuple[str, ...]:
     A stack counts when a socket of it can be made now; loading the kernel's module changes the answer.
     """
     return (kernel.NAME,) if kernel.unavailable() is None else ()
+
+
+def capabilities(stack: str | None = None) -> Capabilities:
+    """Ask what a stack offers on this host: options, events, extensions, and what stands in their way.
+
+    `stack` is as for `listen`. Raises ValueError for a name that no stack has, UnavailableError, OSError.
+    """
+    return choose(stack).capabilities()
 
 
 def choose(name: str | None) -> Stack:

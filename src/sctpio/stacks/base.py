@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .._codec import Codec
 from ..address import Address
-from ..events import AssociationChange, Event, PartialDelivery, ShutdownEvent
+from ..events import AssociationChange, Event, PartialDelivery, ShutdownEvent, StreamChange
+from ..features import Capabilities
 from ..options import Option
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -25,8 +26,8 @@ EOF = 1
 # Set in a record's msg_flags when no stream, PPID or association id came with the data.
 NO_INFO = 0x40000000
 
-# The life of an association is known from these alone, and a broken-off message from the last.
-ALWAYS_SUBSCRIBED = (AssociationChange, ShutdownEvent, PartialDelivery)
+# The life of an association is known from these alone, a broken-off message, and how many streams there are.
+ALWAYS_SUBSCRIBED = (AssociationChange, ShutdownEvent, PartialDelivery, StreamChange)
 
 # offset, length, msg_flags, association_id, ppid (network order), tsn, cumulative_tsn, context,
 # stream, ssn, flags, source_length, source
@@ -132,3 +133,4 @@ class Stack(Protocol):
 
     def open(self, *addresses: Address, one_to_many: bool = False) -> StackSocket: ...
     def adopt(self, descriptor: int) -> StackSocket: ...
+    def capabilities(self) -> Capabilities: ...

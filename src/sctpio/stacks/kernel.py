@@ -22,6 +22,7 @@ from .._codec import LINUX, OUTGOING, RECORD, Codec, htonl
 from ..address import Address
 from ..errors import UnavailableError
 from ..events import Event
+from ..features import Capabilities
 from ..options import NoDelay, Option, PeerAddressInfo, Scope
 from ._kernel import ffi, lib
 from .base import ALWAYS_SUBSCRIBED, Batch, Buffer, EndWatch, Outgoing, SendExtras, StackSocket, T
@@ -428,6 +429,16 @@ class KernelSocket:
         code = lib.sctpio_getsockopt(self._fd, level, number, value, length)
         return code, ffi.buffer(value)[:], length[0]
 
+    def knows(self, level: int, number: int, *, reads: bool) -> bool:
+        """Tell whether this kernel has an option at all: nothing is read or set."""
+        length = _scratch.length
+        length[0] = 0
+        if reads:
+            code = lib.sctpio_getsockopt(self._fd, level, number, ffi.NULL, length)
+        else:
+            code = lib.sctpio_setsockopt(self._fd, level, number, b"", 0)
+        return code != -errno.ENOPROTOOPT
+
     def set_option(self, value: Option, association_id: int) -> None:
         """Write a typed option; what it leaves open stays as it is."""
         spec = self.codec.option(type(value))
@@ -492,6 +503,13 @@ class KernelStack:
         os.set_blocking(descriptor, False)
         os.set_inheritable(descriptor, False)
         return adopted
+
+    def capabilities(self) -> Capabilities:
+        """Ask what this host's kernel offers."""
+        # Seldom asked, and it needs this module.
+        from .kernel_capabilities import ask
+
+        return ask(self)
 
 
 def _peeled(python: socket.socket) -> bool:

@@ -1,0 +1,86 @@
+"""Changing the streams of an association (RFC 6525): a request to the peer, and the event that answers it."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ._events import open_events
+from ._link import Link
+from .errors import ReconfigurationError, StreamOutOfRangeError
+from .events import AssociationReset, StreamChange, StreamReset, StreamResetFlags
+from .options import AddStreams, Option, ResetAssociation, ResetStreams
+
+__all__ = ["add_streams", "reset_association", "reset_streams"]
+
+E = TypeVar("E", StreamReset, StreamChange, AssociationReset)
+
+REFUSED = StreamResetFlags.DENIED | StreamResetFlags.FAILED
+
+
+async def reset_streams(link: Link, streams: tuple[int, ...], *, outgoing: bool, incoming: bool) -> None:
+    """Restart the sequence numbers of streams; see `Conn.reset_streams`."""
+    association = link.association
+    for wanted, limit in (
+        (outgoing, association.outbound_streams),
+        (incoming, association.inbound_streams),
+    ):
+        if wanted and (beyond := [stream for stream in streams if not 0 <= stream < limit]):
+            raise StreamOutOfRangeError(beyond[0], limit)
+    answers: list[Callable[[StreamReset], bool]] = []
+    if outgoing:
+        answers.append(lambda event: StreamResetFlags.OUTGOING in event.flags)
+    if incoming:
+        answers.append(lambda event: StreamResetFlags.INCOMING in event.flags)
+    await _ask(link, ResetStreams(incoming, outgoing, streams), StreamReset, answers)
+
+
+async def add_streams(link: Link, outbound: int, inbound: int) -> None:
+    """Add streams; see `Conn.add_streams`."""
+    answers: list[Callable[[StreamChange], bool]] = []
+    if outbound:
+        answers.append(lambda event: event.outbound_streams > 0)
+    if inbound:
+        answers.append(lambda event: event.inbound_streams > 0)
+    await _ask(link, AddStreams(outbound, inbound), StreamChange, answers)
+
+
+async def reset_association(link: Link) -> None:
+    """Restart all sequence numbers; see `Conn.reset_association`."""
+    await _ask(link, ResetAssociation(), AssociationReset, [lambda event: True])
+
+
+async def _ask(link: Link, request: Option, kind: type[E], answers: list[Callable[[E], bool]]) -> None:
+    """Make a request, one at a time (RFC 6525 5.1.1), and wait for its answers."""
+    association = link.association
+    async with association.reconfiguring:
+        association.check_alive()
+        events = open_events(
+            link.carrier.raw,
+            association.hub,
+            (kind,),
+            owner=link,
+            subscribe=link.subscribe,
+            unsubscribe=link.unsubscribe,
+            wait=association.wait_for_input,
+            keep=False,
+        )
+        async with events:
+            await _request(link, request)
+            async for event in events:
+                answered = [answer for answer in answers if isinstance(event, kind) and answer(event)]
+                if answered and event.flags & REFUSED:
+                    raise ReconfigurationError(type(request).__name__, event.flags)
+                answers = [answer for answer in answers if answer not in answered]
+                if not answers:
+                    return
+        raise association.outcome()
+
+
+async def _request(link: Link, request: Option) -> None:
+    while True:
+        try:
+            link.carrier.raw.set_option(request, link.association.id)
+        except BlockingIOError:
+            # What was sent on the streams must be acknowledged first.
+            await link.flush()
+        else:
+            return
