@@ -3,6 +3,7 @@
 import errno
 import os
 
+from .address import Address
 from .errors import AssociationAbortedError, AssociationLostError
 from .events import AssociationChange, AssociationState, ErrorCause
 from .options import Status
@@ -33,13 +34,13 @@ def alive(raw: StackSocket, association_id: int) -> bool:
     return True
 
 
-def ended_by(code: int, lost: AssociationChange | None) -> Exception:
-    """Say how an association ended, from the socket's error and the event that told of the end."""
+def ended_by(code: int, lost: AssociationChange | None, peer: Address) -> Exception:
+    """Say how an association with `peer` ended, from the socket's error and the event that told of it."""
     cause = b"" if lost is None else lost.cause
     error = ErrorCause.NO_ERROR if lost is None else lost.error
     if lost is not None and lost.state is AssociationState.CANT_STR_ASSOC:
         code = code or (errno.ECONNREFUSED if lost.info or error else errno.ETIMEDOUT)
-        return OSError(code, f"{os.strerror(code)} (the association could not be set up)")
+        return OSError(code, f"{os.strerror(code)} (no association with {peer})")
     aborted = code in (errno.ECONNRESET, errno.ECONNABORTED) or error or (lost is not None and lost.info)
     if aborted and code != errno.ETIMEDOUT:
         return AssociationAbortedError(cause, error)

@@ -156,7 +156,7 @@ class Link:
         self.carrier.note_failure(code)
         self.carrier.read_now()
         if not association.over and not alive(self.carrier.raw, association.id):
-            association.finish(ended_by(code, association.lost))
+            association.finish(ended_by(code, association.lost, association.peer))
             self.carrier.release(association)
         if association.end is None and not association.inbound_over:
             return error

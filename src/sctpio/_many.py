@@ -50,8 +50,8 @@ LAST = frozenset(
 class Many(Carrier):
     """A socket with any number of associations.
 
-    `arrivals` takes those that peers begin; False refuses one. Where `abort_slow`, an association whose
-    receive buffer is full is aborted, else reading pauses for all of them.
+    `most_waiting` of those that peers begin may wait for `accept`; None hands them to the owner at once. Where
+    `abort_slow`, an association whose receive buffer is full is aborted, else reading pauses for all.
     """
 
     def __init__(
@@ -293,8 +293,14 @@ class Many(Carrier):
         self._close_if_last()
 
     def abandon(self) -> None:
-        """Nobody listens any more: close, from whichever thread the collector runs in."""
-        self.dispose(self.close)
+        """Nobody has the endpoint any more: close, from whichever thread the collector runs in."""
+        self.dispose(self._close_abandoned)
+
+    def _close_abandoned(self) -> None:
+        if self.arrived is None:
+            # No Conn has any of them.
+            self._forgotten.update(self.members)
+        self.close()
 
     # How associations end
 
@@ -321,7 +327,7 @@ class Many(Carrier):
         if began is not None and not lost.error and not lost.info:
             passed = self.loop.time() - began
             code = errno.ETIMEDOUT if passed >= self._patience(association) else errno.ECONNREFUSED
-        return ended_by(code, lost)
+        return ended_by(code, lost, association.peer)
 
     def _patience(self, association: Association) -> float:
         """Seconds after which the stack gives up an association that nobody answers (RFC 9260 5.1, 6.3.3)."""

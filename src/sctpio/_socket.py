@@ -118,7 +118,7 @@ class Socket(Carrier):
                 self._set_reading(True)
             return
         code = self._failure or self.raw.error()
-        association.finish(ended_by(code, association.lost))
+        association.finish(ended_by(code, association.lost, association.peer))
 
     def _inbound_ended(self) -> None:
         """The socket reads as ended: the association is over, or ends when our own data is delivered."""
@@ -131,7 +131,9 @@ class Socket(Carrier):
             while self._read_batch(association.intake.room) == MORE:
                 pass
             if association.lost is not None:
-                association.finish(ended_by(self._failure or self.raw.error(), association.lost))
+                association.finish(
+                    ended_by(self._failure or self.raw.error(), association.lost, association.peer)
+                )
             association.finish(EndOfAssociation("the association was shut down"))
         elif self._watch is None:
             self._set_reading(False)
