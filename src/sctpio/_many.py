@@ -50,8 +50,8 @@ LAST = frozenset(
 class Many(Carrier):
     """A socket with any number of associations.
 
-    `most_waiting` of those that peers begin may wait for `accept`; None hands them to the owner at once. Where
-    `abort_slow`, an association whose receive buffer is full is aborted, else reading pauses for all.
+    `most_waiting` of those that peers begin may wait for `accept`; None hands them to the owner at once.
+    Where `abort_slow`, an association whose receive buffer is full is aborted, else reading pauses for all.
     """
 
     def __init__(
