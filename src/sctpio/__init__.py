@@ -6,7 +6,7 @@ Start with `listen` and `connect`; `available_stacks()` tells whether this machi
 from ._broadcast import BroadcastResult
 from ._events import EventStream
 from .address import Address, AddressLike
-from .conn import Conn, Stream, connect
+from .conn import Conn, connect
 from .endpoint import Endpoint, open_endpoint
 from .errors import (
     AssociationAbortedError,
@@ -30,6 +30,7 @@ from .options import *  # noqa: F403
 from .options import __all__ as _option_names
 from .stacks import available_stacks, capabilities
 from .statistics import EndpointStatistics, Statistics
+from .stream import Stream
 
 __all__ = [
     "Address",

@@ -1,4 +1,4 @@
-"""One association: `Conn`, its `Stream`s, and `connect`.
+"""One association: `Conn`, and `connect`.
 
 A `Conn` ends in one of these ways, and every later call says which: `EndOfAssociation` (the peer shut
 down), `AssociationAbortedError`, `AssociationLostError`, `ClosedError` (closed here).
@@ -8,14 +8,14 @@ import errno
 import warnings
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import Any, Self, TypeVar, overload
 
 from ._codec import UNORDERED
 from ._events import EventStream, open_events
 from ._intake import Inbox
 from ._link import Link
 from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings
-from ._outgoing import SendOptions, check_numbers, payload
+from ._outgoing import check_numbers, payload
 from ._reconfig import add_streams, reset_association, reset_streams
 from ._resolve import resolve
 from .address import Address, AddressLike, split_like
@@ -30,17 +30,17 @@ from .options import (
     PeerPrimaryAddress,
     PrimaryAddress,
     Status,
-    StreamSchedulerValue,
 )
 from .stacks.base import Buffer, Outgoing, SendExtras, StackSocket
 from .statistics import Statistics
+from .stream import Stream
 
 T = TypeVar("T", bound=Option)
 E = TypeVar("E", bound=Event)
 F = TypeVar("F", bound=Event)
 G = TypeVar("G", bound=Event)
 
-__all__ = ["Conn", "Stream", "connect"]
+__all__ = ["Conn", "connect"]
 
 # Messages of one sendmmsg, and messages larger than this go one by one: a batch copies its payload.
 BATCH = 64
@@ -539,70 +539,6 @@ class Conn:
     def _check_open(self) -> None:
         if self._association.end is not None:
             raise self._association.outcome()
-
-
-class Stream:
-    """Stream `id` of a `Conn`, outbound and inbound.
-
-    The first read claims the inbound stream: its messages, those already buffered included, come here from
-    then on, and not to `conn.receive()`. All `Stream` objects of one number share them.
-    """
-
-    def __init__(self, conn: Conn, sid: int, ppid: int = 0) -> None:
-        self._conn = conn
-        self.id = sid
-        self.ppid = ppid
-        self._inbox: Inbox | None = None
-
-    def __repr__(self) -> str:
-        return f"<sctpio.Stream {self.id} of {self._conn!r}>"
-
-    async def send(self, data: Buffer, *, ppid: int | None = None, **options: Unpack[SendOptions]) -> None:
-        """Send one message on this stream; the options are those of `Conn.send`."""
-        await self._conn.send(data, stream=self.id, ppid=self.ppid if ppid is None else ppid, **options)
-
-    async def receive(self) -> Message:
-        """Give the next message of this stream; wait for it. As `Conn.receive`.
-
-        Raises StreamOutOfRangeError where the peer has no such outbound stream.
-        """
-        return await self._conn._receive(self._claim())
-
-    async def reset(self) -> None:
-        """Restart the sequence numbers of the outbound stream; see `Conn.reset_streams`."""
-        await self._conn.reset_streams(self.id)
-
-    @property
-    def priority(self) -> int:
-        """What the scheduler knows of the outbound stream (RFC 8260 4.3.3): its priority or its weight.
-
-        With `Scheduler.PRIORITY` a lower value goes first; with `WEIGHTED_FAIR` it is the weight, from 1. The
-        other schedulers ignore it. Raises OSError, or how the association ended; ValueError for a value that
-        is not from 0 to 65535.
-        """
-        return self._conn.get_option(StreamSchedulerValue(self.id)).value or 0
-
-    @priority.setter
-    def priority(self, value: int) -> None:
-        self._conn.set_option(StreamSchedulerValue(self.id, value))
-
-    def __aiter__(self) -> AsyncIterator[Message]:
-        self._claim()
-        return self
-
-    async def __anext__(self) -> Message:
-        try:
-            return await self.receive()
-        except EndOfAssociation:
-            raise StopAsyncIteration from None
-
-    def _claim(self) -> Inbox:
-        if self._inbox is None:
-            limit = self._conn.inbound_streams
-            if self.id >= limit:
-                raise StreamOutOfRangeError(self.id, limit)
-            self._inbox = self._conn._association.intake.claim(self.id)
-        return self._inbox
 
 
 def connect(
