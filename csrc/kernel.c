@@ -75,6 +75,12 @@ int sctpio_peeloff(int fd, int32_t association_id)
     struct uapi_peeloff argument = {association_id, -1, SOCK_NONBLOCK | SOCK_CLOEXEC};
     socklen_t length = sizeof argument;
 
+    /* Without a free descriptor the kernel takes the association off, and then destroys it. */
+    int spare = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (spare < 0)
+        return -errno;
+    close(spare);
+
     /* This getsockopt gives the new descriptor as its result too, not 0. */
     if (getsockopt(fd, UAPI_SOL_SCTP, UAPI_SOCKOPT_PEELOFF_FLAGS, &argument, &length) >= 0)
         return argument.sd;

@@ -174,7 +174,7 @@ class Association:
         """Wait until the association exists; raises why it does not."""
         while not self.established:
             self.check_alive()
-            await self.state_waiters.wait()
+            await self.wait_for_input(self.state_waiters)
 
     def _drop_partial(self, stream: int) -> None:
         """Forget a broken-off message. Without I-DATA the event names no stream, but only one can be open."""
@@ -238,7 +238,7 @@ class Association:
     async def wait_over(self) -> None:
         """Wait until the stack is done with the association."""
         while not self.over:
-            await self.state_waiters.wait()
+            await self.wait_for_input(self.state_waiters)
 
     def wake_all(self) -> None:
         """Every waiting task looks again."""

@@ -243,8 +243,8 @@ class Carrier(ABC):
         """Begin the graceful end; raises OSError."""
 
     @abstractmethod
-    def abort(self, association: Association, cause: bytes) -> None:
-        """End it at once."""
+    def abort(self, association: Association, cause: bytes) -> bool:
+        """End it at once: whether the peer is told the cause."""
 
     @abstractmethod
     def release(self, association: Association) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import copy
 import errno
+import logging
 from collections.abc import Sequence
 
 from ._association import Association
@@ -21,6 +22,8 @@ from .options import DefaultPrInfo, Option, PeerAddressInfo, SendBuffer, Status
 from .stacks.base import ALWAYS_SUBSCRIBED, Buffer, Outgoing, SendExtras, T
 
 NO_EXTRAS = (None, None, None, None, None)
+
+logger = logging.getLogger("sctpio")
 
 # association_id, data, stream, flags, ppid, context, extras
 Arguments = tuple[int, Buffer, int, int, int, int, SendExtras | None]
@@ -91,7 +94,7 @@ class Link:
     async def send(self, arguments: Arguments) -> None:
         """Send one message; wait for room in turn, where others wait or there is none."""
         if not self.send_now(arguments):
-            await self._send_in_turn(arguments)
+            await self.send_in_turn(arguments)
 
     def send_now(self, arguments: Arguments) -> bool:
         """Send one message if nobody waits and there is room."""
@@ -107,7 +110,8 @@ class Link:
             association.bytes_sent += len(arguments[1])
         return sent
 
-    async def _send_in_turn(self, arguments: Arguments) -> None:
+    async def send_in_turn(self, arguments: Arguments) -> None:
+        """Send one message when there is room, after those that wait already."""
         association, size = self.association, len(arguments[1])
         first = False
         try:
@@ -241,7 +245,8 @@ class Link:
         """End the association at once."""
         association = self.association
         if not association.over:
-            self.carrier.abort(association, cause)
+            if not self.carrier.abort(association, cause):
+                logger.warning("the ABORT of association %d goes without the cause %r", association.id, cause)
             association.close_here(text)
             association.finish(ClosedError(text))
         self.carrier.release(association)

@@ -1,11 +1,12 @@
 """What a `Listener` and an `Endpoint` have in common: a port of this host, its options and its events."""
 
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Self, TypeVar
 
 from ._acceptor import Acceptor
 from ._events import EventHub, EventStream, open_events
+from ._intake import Intake
 from ._link import Link
 from ._many import Many
 from ._opening import Settings
@@ -128,8 +129,7 @@ class LocalEndpoint:
         """
         many = self._many
         associations = [link.association for link in many.established]
-        intakes = {association.intake for association in associations}
-        unread = [intake.unread() for intake in intakes]
+        unread = [intake.unread() for intake in self._intakes()]
         return EndpointStatistics(
             associations=len(associations),
             unaccepted=len(many.arrived or ()),
@@ -142,6 +142,9 @@ class LocalEndpoint:
             waiting_senders=sum(len(association.senders) for association in associations),
             wakeups=many.wakeups,
         )
+
+    def _intakes(self) -> Iterable[Intake]:
+        return [link.association.intake for link in self._many.established]
 
     @property
     def _raw(self) -> StackSocket:

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import logging
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -77,9 +77,10 @@ class Many(Carrier):
         self._accepting = Waiters(loop)
         self._room = SendRoom(raw, loop, self._watch_room)
         self._full: dict[int, Association] = {}
-        # When our own attempts to connect began.
+        # When our own attempts to connect began, until somebody has the association; and who waits for one.
         self._begun: dict[int, float] = {}
-        self._forgotten: set[int] = set()
+        self._wanted: Counter[int] = Counter()
+        self._forgotten: set[Association] = set()
         self._long_pause: asyncio.TimerHandle | None = None
 
     # Reading
@@ -112,7 +113,10 @@ class Many(Carrier):
             return
         if state not in (MORE, -errno.EAGAIN):
             logger.error("reading a one-to-many socket: %s", errno.errorcode.get(-state, state))
-        if self._full:
+        if self._full and self._abort_slow:
+            # Whoever reads had no turn yet to do so.
+            self.loop.call_soon(call, weakref.WeakMethod(self._abort_full))
+        if self._full and not self._abort_slow:
             if self._pause():
                 self._room.deaf = True
                 self._long_pause = self.loop.call_later(LONG_PAUSE, call, weakref.WeakMethod(self._complain))
@@ -120,6 +124,14 @@ class Many(Carrier):
                     association.wake_all()
         elif state == MORE:
             self._look_soon()
+
+    def _abort_full(self) -> None:
+        full, self._full = self._full, {}
+        for identifier, association in full.items():
+            link = self.members.get(identifier)
+            if link is not None and link.association is association and association.intake.full:
+                slow = AssociationAbortedError(b"slow reader", ErrorCause.USER_INITIATED_ABORT)
+                self._end(link, slow, b"slow reader")
 
     def _complain(self) -> None:
         self._long_pause = None
@@ -132,12 +144,12 @@ class Many(Carrier):
 
     def resume(self) -> None:
         """Read again where a full buffer stopped it and there is room now."""
-        if not self._full:
+        if self._reading and not self._full:
             return
         for identifier, association in list(self._full.items()):
             if association.over or association.discarding or not association.intake.full:
                 del self._full[identifier]
-        if not self._full and self.raw.fileno() >= 0:
+        if not self._full and not self._reading and self.raw.fileno() >= 0:
             self._room.deaf = False
             if self._long_pause is not None:
                 self._long_pause.cancel()
@@ -146,7 +158,9 @@ class Many(Carrier):
             self.resumed.wake_all()
 
     def _take_message(self, message: Message) -> None:
-        link = self.members.get(message.association_id) or self._overlooked(message.association_id)
+        link = self.members.get(message.association_id)
+        if link is None or (link.association.over and not link.association.discarding):
+            link = self._overlooked(message.association_id)
         if link is None:
             return
         association = link.association
@@ -156,11 +170,7 @@ class Many(Carrier):
             self._end(link, error, b"message too large")
             return
         if association.intake.full and not association.discarding:
-            if self._abort_slow:
-                slow = AssociationAbortedError(b"slow reader", ErrorCause.USER_INITIATED_ABORT)
-                self._end(link, slow, b"slow reader")
-            else:
-                self._full[association.id] = association
+            self._full[association.id] = association
 
     def _overlooked(self, identifier: int) -> Link | None:
         """Make up for a COMM_UP that did not come: the stack loses events when it is out of memory."""
@@ -195,15 +205,13 @@ class Many(Carrier):
     def _expected(self, identifier: int) -> bool:
         """Whether a COMM_UP is for an association that is being set up; of another it is the successor."""
         link = self.members.get(identifier)
-        if link is None:
-            return False
-        if link.association.over or not link.association.established:
-            return not link.association.over
-        link.association.finish(AssociationLostError("its end was not told"))
-        self._drop(link)
-        return False
+        return link is not None and not (link.association.over or link.association.established)
 
     def _add(self, identifier: int, peer: Address) -> Link:
+        predecessor = self.members.get(identifier)
+        if predecessor is not None:
+            predecessor.association.finish(AssociationLostError("its end was not told"))
+            self._drop(predecessor)
         association = self._new_association()
         association.id = identifier
         association.peer = peer
@@ -242,14 +250,22 @@ class Many(Carrier):
         return link
 
     async def come_up(self, link: Link) -> None:
-        """Wait until an association is up; the last one to be cancelled there stops it."""
+        """Wait until an association is up; the last one to give up stops what we began and nobody has yet."""
         association = link.association
+        identifier = association.id
+        self._wanted[identifier] += 1
         try:
             await association.set_up()
-        except asyncio.CancelledError:
-            if not association.established and not len(association.state_waiters):
+        except BaseException:
+            if self._wanted[identifier] == 1 and identifier in self._begun:
                 link.abort()
             raise
+        else:
+            self._begun.pop(identifier, None)
+        finally:
+            self._wanted[identifier] -= 1
+            if not self._wanted[identifier]:
+                del self._wanted[identifier]
 
     def member(self, association_id: int) -> Link:
         """Give one association; raises AssociationError where there is none of that number."""
@@ -299,7 +315,7 @@ class Many(Carrier):
     def _close_abandoned(self) -> None:
         if self.arrived is None:
             # No Conn has any of them.
-            self._forgotten.update(self.members)
+            self._forgotten.update(link.association for link in self.members.values())
         self.close()
 
     # How associations end
@@ -324,7 +340,12 @@ class Many(Carrier):
         """Say how it ended. Refused and not answered look the same here but for the time that they take."""
         code = 0
         began = self._begun.get(association.id)
-        if began is not None and not lost.error and not lost.info:
+        if (
+            lost.state is AssociationState.CANT_STR_ASSOC
+            and began is not None
+            and not lost.error
+            and not lost.info
+        ):
             passed = self.loop.time() - began
             code = errno.ETIMEDOUT if passed >= self._patience(association) else errno.ECONNREFUSED
         return ended_by(code, lost, association.peer)
@@ -351,14 +372,14 @@ class Many(Carrier):
         """Begin the graceful end; raises OSError."""
         self.raw.shutdown(association.id)
 
-    def abort(self, association: Association, cause: bytes) -> None:
-        """Send ABORT now."""
-        self.raw.abort(association.id, cause)
+    def abort(self, association: Association, cause: bytes) -> bool:
+        """Send ABORT now: whether with the cause."""
+        return self.raw.abort(association.id, cause)
 
     def release(self, association: Association) -> None:
         """Give back what an association that is over held; the socket too, if it was the last."""
         self.want_no_room(association)
-        self._forgotten.discard(association.id)
+        self._forgotten.discard(association)
         self.resume()
         self._close_if_last()
 
@@ -366,8 +387,8 @@ class Many(Carrier):
         """Release the descriptor when it is closed and nobody has an association of it any more."""
         if not self.closed or self.raw.fileno() < 0:
             return
-        for identifier, link in self.members.items():
-            if identifier not in self._forgotten and not link.association.over:
+        for link in self.members.values():
+            if link.association not in self._forgotten and not link.association.over:
                 return
         self._unwatch()
         self._room.close()
@@ -381,7 +402,7 @@ class Many(Carrier):
         association.close_here("the association was forgotten")
         with contextlib.suppress(OSError):
             self.raw.shutdown(association.id)
-        self._forgotten.add(association.id)
+        self._forgotten.add(association)
         self.resume()
         self._close_if_last()
 
@@ -404,6 +425,7 @@ class Many(Carrier):
             association.check_here()
             raise
         self.members.pop(association.id)
+        self._full.pop(association.id, None)
         association.hub.parent = None
         if association.shared:
             association.own_intake()

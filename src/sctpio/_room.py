@@ -10,6 +10,7 @@ for that buffer alone. Two rules keep one stalled peer from stopping everybody, 
 """
 
 import asyncio
+import contextlib
 import weakref
 from collections.abc import Callable, Sequence
 
@@ -80,6 +81,7 @@ class SendRoom:
         size = cost(len(data))
         left = self._left(association)
         if left < size and association.unconfirmed:
+            self._refused.discard(association)
             return False
         if left < 2 * size:
             # Probably the last for now: the peer need not wait for more before it acknowledges.
@@ -138,8 +140,9 @@ class SendRoom:
         if association not in self._waiting:
             self._count(association)
             association.dry_wanted += 1
-            # Answered at once where everything is acknowledged already.
-            self.raw.subscribe(SenderDry, True, association.id)
+            # Answered at once where everything is acknowledged already; where it is over, an event tells.
+            with contextlib.suppress(OSError):
+                self.raw.subscribe(SenderDry, True, association.id)
             self._buffer = 0
         if association in self._refused and not self._lied:
             self._watch(True)

@@ -7,7 +7,6 @@ once; what was received stays readable.
 
 import asyncio
 import errno
-import logging
 import weakref
 from collections.abc import Callable, Sequence
 
@@ -18,8 +17,6 @@ from .errors import EndOfAssociation, MessageTooLargeError
 from .events import Event
 from .message import Message
 from .stacks.base import EOF, MORE, EndWatch, Outgoing, SendOne, StackSocket
-
-logger = logging.getLogger("sctpio")
 
 
 class Socket(Carrier):
@@ -71,7 +68,7 @@ class Socket(Carrier):
                 state = self._read_batch(room)
         except MessageTooLargeError as error:
             association.finish(error)
-            self._close(b"")
+            self.abort(association, b"")
             return
         if state not in (MORE, EOF, -errno.EAGAIN):
             self.note_failure(-state)
@@ -174,15 +171,12 @@ class Socket(Carrier):
         """Begin the graceful end; raises OSError."""
         self.raw.shutdown(association.id)
 
-    def abort(self, association: Association, cause: bytes) -> None:
-        """Send ABORT and close."""
-        self._close(cause)
-
-    def _close(self, cause: bytes) -> None:
+    def abort(self, association: Association, cause: bytes) -> bool:
+        """Send ABORT and close: whether the peer is told the cause."""
         self._unwatch()
-        if not self.raw.abort(self.association.id, cause):
-            logger.warning("a one-to-one socket sends its ABORT without the cause %r", cause)
+        told = self.raw.abort(association.id, cause)
         self.raw.close()
+        return told
 
     def detach(self, association: Association) -> int:
         """Give the descriptor away."""

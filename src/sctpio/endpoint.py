@@ -1,6 +1,7 @@
 """Messages to and from any number of associations over one socket, as with UDP: `open_endpoint`."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any, Unpack
@@ -16,7 +17,7 @@ from ._outgoing import SendOptions
 from ._resolve import resolve
 from .address import Address, AddressLike, split_like
 from .conn import Conn
-from .errors import ClosedError
+from .errors import AssociationError, ClosedError, EndOfAssociation
 from .events import Event
 from .message import Message
 from .options import InitMsg, Option, Scope
@@ -93,8 +94,23 @@ class Endpoint(LocalEndpoint):
         What the stack took and could not deliver comes as a SendFailed event.
         """
         self._check(Scope.FUTURE)
-        link = self._many.member(to) if isinstance(to, int) else await self._link_to(to)
-        await link.send(link.prepare(data, stream, ppid, **options))
+        if isinstance(to, int):
+            link = self._many.member(to)
+            await link.send(link.prepare(data, stream, ppid, **options))
+            return
+        link = await self._link_to(to)
+        message = link.prepare(data, stream, ppid, **options)
+        try:
+            sent = link.send_now(message)
+        except (AssociationError, EndOfAssociation):
+            if not link.association.over:
+                raise
+            # It had ended, and only this send found out: to the address leads another one.
+            link = await self._link_to(to)
+            message = link.prepare(data, stream, ppid, **options)
+            sent = link.send_now(message)
+        if not sent:
+            await link.send_in_turn(message)
 
     async def connect(self, remote: AddressLike) -> int:
         """Set up an association, and give its id. Cancelling it stops that.
@@ -125,7 +141,15 @@ class Endpoint(LocalEndpoint):
         if known is not None and not known.association.over and known.carrier is self._door:
             return known
         candidates = await resolve(to)
-        link = self._find(candidates) or await connect_any(self._many, candidates)
+        link = self._find(candidates)
+        if link is None:
+            try:
+                link = await connect_any(self._many, candidates)
+            except OSError as error:
+                # The peer may have been faster.
+                link = self._find(candidates) if error.errno in (errno.EISCONN, errno.EALREADY) else None
+                if link is None:
+                    raise
         await self._many.come_up(link)
         if isinstance(to, Address):
             if len(self._known) >= MOST_REMEMBERED:
@@ -138,10 +162,16 @@ class Endpoint(LocalEndpoint):
         for address in candidates:
             for host in address.hosts:
                 identifier = many.raw.find_association(Address((host,), address.port))
+                if identifier is not None and identifier not in many.members:
+                    # The event that tells of it is still to be read.
+                    many.read_now()
                 link = None if identifier is None else many.members.get(identifier)
                 if link is not None and not link.association.over:
                     return link
         return None
+
+    def _intakes(self) -> Iterable[Intake]:
+        return [self._intake]
 
     # Associations
 

@@ -314,8 +314,16 @@ class KernelSocket:
         if self._fd < 0:
             return True
         if self._many:
-            with suppress(OSError):
+            try:
                 self._send_flag(association_id, SCTP_ABORT, cause)
+            except BrokenPipeError:
+                # It has ended already.
+                return True
+            except OSError:
+                # No chunk can carry so much.
+                with suppress(OSError):
+                    self._send_flag(association_id, SCTP_ABORT, b"")
+                return False
             return True
         lib.sctpio_abort_on_close(self._fd)
         return not cause
@@ -518,7 +526,8 @@ def _peeled(python: socket.socket) -> bool:
         python.getpeername()
     except OSError:
         return False
-    return True
+    # That of a listening one-to-many socket is whom it connected to last.
+    return not python.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
 
 
 def _set_up(opened: KernelSocket, *, v6: bool) -> None:
