@@ -1,6 +1,7 @@
 """Every asynchronous test runs on asyncio's own loop and on uvloop, many against both kinds of servers."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -8,6 +9,11 @@ import uvloop
 
 from sctpio import Mode
 from support import Style
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
 
 # What holds for a one-to-one server holds for a one-to-many one.
 BOTH_MODES = {
@@ -26,10 +32,9 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Name the loops."""
-    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-    if item.get_closest_marker("one_loop") is None:
-        loops["uvloop"] = uvloop.new_event_loop
-    return loops
+    one = item.get_closest_marker("one_loop") is not None
+    names = ["asyncio"] if one else os.environ.get("SCTPIO_TEST_LOOPS", "asyncio,uvloop").split(",")
+    return {name: LOOPS[name] for name in names}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -169,7 +169,7 @@ class Link:
     async def flush(self) -> None:
         """Wait until the peer has acknowledged all that was sent before; see `Conn.flush`."""
         association = self.association
-        while self.carrier.paused and not association.over:
+        while self.carrier.paused and association.end is None:
             await association.intake.wait(self.carrier.resumed)
         # An older answer may be queued: it says nothing of what was sent since.
         self.carrier.read_now()
@@ -231,6 +231,7 @@ class Link:
             except OSError as error:
                 self.send_failed(error)
             self.carrier.resume()
+            self.carrier.resumed.wake_all()
         try:
             await association.wait_over()
         except asyncio.CancelledError:
@@ -249,6 +250,7 @@ class Link:
                 logger.warning("the ABORT of association %d goes without the cause %r", association.id, cause)
             association.close_here(text)
             association.finish(ClosedError(text))
+            self.carrier.resumed.wake_all()
         self.carrier.release(association)
 
     def detach(self) -> int:
@@ -263,7 +265,7 @@ class Link:
         """Move the association to a socket of its own; tasks that wait go on there."""
         shared = self.carrier
         self.move_to(shared.peel_off(self.association))
-        self.association.senders.wake_all()
+        self.association.senders.wake_head()
         shared.resumed.wake_all()
 
     def forget(self) -> None:

@@ -104,6 +104,7 @@ class LocalEndpoint:
     def _remember(self, policy: Policy | None, scope: Scope) -> None:
         if scope is not Scope.CURRENT:
             self._settings.default_policy = policy
+            self._settings.policy_changed = True
         if scope is not Scope.FUTURE and isinstance(self._door, Many):
             for link in self._door.members.values():
                 link.association.default_policy = policy

@@ -79,6 +79,7 @@ class Settings:
     receive_buffer: int
     max_message_size: int
     default_policy: Policy | None = None
+    policy_changed: bool = False
 
     @classmethod
     def check(

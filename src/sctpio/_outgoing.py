@@ -1,13 +1,14 @@
 """What may be sent: the checks of a message before it goes to a stack."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TypeAlias, TypedDict
 
 from ._codec import PR_PRIO, PR_RTX, PR_TTL
 from .address import AddressLike
 from .errors import StreamOutOfRangeError
 from .options import DefaultPrInfo, Option
-from .stacks.base import Buffer
+from .stacks.base import Buffer, StackSocket
 
 U32 = 0xFFFFFFFF
 
@@ -96,3 +97,11 @@ def default_policy(options: Iterable[Option]) -> Policy | None:
             lifetime = option.lifetime or None
             found = policy_of(lifetime, option.max_retransmissions, option.priority)
     return found
+
+
+def policy_in_stack(raw: StackSocket, association_id: int) -> Policy | None:
+    """Ask the stack for the policy of an association that may have begun with another one than ours."""
+    with suppress(OSError):
+        return default_policy([raw.get_option(DefaultPrInfo, association_id, None)])
+    # It is over, or the kernel is too old to have one.
+    return None

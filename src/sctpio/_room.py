@@ -166,7 +166,7 @@ class SendRoom:
         self._woken = None
         self._refused.discard(association)
         self._count(association)
-        association.senders.wake()
+        association.senders.wake_head()
 
     def had_none(self, association: Association) -> None:
         """A sender that was woken found no room."""
@@ -180,14 +180,14 @@ class SendRoom:
         """The association's messages are all acknowledged."""
         if association in self._waiting:
             self._count(association)
-            association.senders.wake()
+            association.senders.wake_head()
 
     def on_writable(self) -> None:
         """The socket has room: who the stack refused tries, the one that has waited longest."""
         for association in self._waiting:
             if association in self._refused:
                 self._woken = association
-                association.senders.wake()
+                association.senders.wake_head()
                 return
         self._watch(False)
 
@@ -205,7 +205,7 @@ class SendRoom:
         self.looks += 1
         self._pause = min(2 * self._pause, MOST_PAUSE)
         for association in list(self._waiting)[:MOST_WOKEN]:
-            association.senders.wake()
+            association.senders.wake_head()
         if self._waiting:
             self._look_in(self._pause if self._refused else MOST_PAUSE)
 

@@ -208,11 +208,12 @@ class Socket(Carrier):
         if not len(self.association.senders):
             self._set_writing(False)
         else:
-            self.association.senders.wake()
+            self.association.senders.wake_head()
 
     def had_room(self, association: Association) -> None:
-        """A sender that was woken has sent."""
+        """A sender that was woken has sent: the next may try."""
         self._stalls = 0
+        association.senders.wake_head()
 
     def no_room(self, association: Association) -> None:
         """Writable, yet nothing was taken (memory pressure in the stack): look again later, do not spin."""

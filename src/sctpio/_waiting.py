@@ -60,6 +60,11 @@ class Waiters:
                 return True
         return False
 
+    def wake_head(self) -> None:
+        """Wake the first task, unless it is awake already: where the second must not try before the first."""
+        if self._queue and not self._queue[0].done():
+            self._queue[0].set_result(None)
+
     def wake_all(self) -> None:
         """Wake every task, to look at what has changed."""
         for future in self._queue:

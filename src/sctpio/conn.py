@@ -15,7 +15,7 @@ from ._events import EventStream, open_events
 from ._intake import Inbox
 from ._link import Link
 from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings
-from ._outgoing import check_numbers, payload
+from ._outgoing import check_numbers, payload, policy_in_stack
 from ._reconfig import add_streams, reset_association, reset_streams
 from ._resolve import resolve
 from .address import Address, AddressLike, split_like
@@ -610,6 +610,7 @@ async def _adopt(descriptor: int, settings: Settings) -> Conn:
     sock.association.peer = raw.peer_addresses(0)
     status = raw.get_option(Status, 0, None)
     sock.association.up(status.association_id, status.outbound_streams, status.inbound_streams)
+    sock.association.default_policy = policy_in_stack(raw, 0)
     conn = Conn(Link(sock.association, sock), _known_local(raw, None))
     sock.start()
     return conn

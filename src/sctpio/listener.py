@@ -14,7 +14,7 @@ from ._events import EventHub, EventStream
 from ._local import LocalEndpoint, connect_any, open_bound
 from ._many import Many
 from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings
-from ._outgoing import SendOptions
+from ._outgoing import SendOptions, policy_in_stack
 from ._resolve import resolve
 from ._waiting import Waiters
 from .address import AddressLike, split_like
@@ -60,7 +60,11 @@ class Listener(LocalEndpoint):
         association. Raises ClosedError when the listener is closed, OSError (EMFILE and the like) where
         the kernel cannot give a descriptor.
         """
-        return Conn(await self._door.accept(), self._local)
+        link = await self._door.accept()
+        if self._settings.policy_changed:
+            # It may have begun before the change.
+            link.association.default_policy = policy_in_stack(link.carrier.raw, link.association.id)
+        return Conn(link, self._local)
 
     def __aiter__(self) -> AsyncIterator[Conn]:
         return self

@@ -44,7 +44,7 @@ from sctpio import (
     listen,
     open_endpoint,
 )
-from support import Pair, associations, connected, descriptor_count, paired, until
+from support import PATIENCE, Pair, associations, connected, descriptor_count, paired, until
 
 KIB = 1024
 LOCAL = "127.0.0.1:0"
@@ -98,7 +98,7 @@ def read_again(conn: Conn) -> None:
 
 async def within(awaitable: Any, seconds: float = 20.0) -> Any:
     """Await what must not hang."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(seconds * PATIENCE):
         return await awaitable
 
 
@@ -570,7 +570,7 @@ async def test_a_handler_of_serve_can_peel_off() -> None:
 
 async def test_peeling_off_the_slow_reader_lets_the_others_go_on() -> None:
     async with listen(LOCAL, mode=MANY, receive_buffer=32 * KIB) as listener:
-        async with paired(listener, None) as slow, paired(listener, None) as other:
+        async with paired(listener, {"options": QUICK}) as slow, paired(listener, None) as other:
             flooding = asyncio.create_task(slow.client.send_many([bytes(5_000)] * 100))
             await until(lambda: listener.statistics().reading_paused)
             assert listener.statistics().paused_by == (slow.server.association_id,)
@@ -1120,7 +1120,7 @@ async def test_a_flood_moves_from_an_endpoint_without_loss_or_disorder() -> None
 async def test_peeling_off_what_filled_an_endpoint_lets_the_others_go_on() -> None:
     async with (
         open_endpoint(LOCAL, receive_buffer=32 * KIB) as endpoint,
-        connect(endpoint.local_addresses) as slow,
+        connect(endpoint.local_addresses, options=QUICK) as slow,
         connect(endpoint.local_addresses) as other,
     ):
         flooding = asyncio.create_task(slow.send_many([bytes(5_000)] * 100))

@@ -789,6 +789,23 @@ async def test_an_association_that_ended_before_it_was_accepted_gives_what_it_ha
         assert (await second.receive()).data == b"its successor"
 
 
+async def test_an_accept_that_was_overtaken_keeps_its_place() -> None:
+    async with opened() as bench:
+        first, second = (asyncio.create_task(bench.listener.accept()) for _ in range(2))
+        await until(lambda: len(bench.many._accepting) == 2)
+        bench.script.up(3)
+        # The event is read, and the task that it wakes has not run.
+        bench.many.read_now()
+        overtaking = await bench.accept()
+        await asyncio.sleep(0)
+        bench.script.up(4)
+        bench.script.up(5)
+        for identifier, task in ((4, first), (5, second)):
+            bench.conns.append(await task)
+            assert bench.conns[-1].association_id == identifier
+        assert overtaking.association_id == 3
+
+
 async def test_closing_aborts_who_was_not_accepted_and_who_comes_later() -> None:
     async with opened() as bench:
         taken = await bench.new(3)
@@ -1200,6 +1217,38 @@ async def test_who_takes_its_messages_at_once_is_not_slow() -> None:
         await conn.send(b"alive")
 
 
+@pytest.mark.parametrize("how", ["abort", "close", "read"])
+async def test_a_flush_that_waits_for_the_end_of_a_pause_ends_with_its_association(how: str) -> None:
+    async with opened(receive_buffer=1_000) as bench:
+        slow, other = await bench.new(3), await bench.new(4)
+        await other.send(b"x")
+        bench.script.data(3, bytes(1_000))
+        await until(lambda: bench.listener.statistics().reading_paused)
+        flushing = asyncio.create_task(other.flush())
+        await until(lambda: len(bench.many.resumed) == 1)
+        closing = None
+        match how:
+            case "abort":
+                await other.abort()
+            case "close":
+                closing = asyncio.create_task(other.close())
+            case "read":
+                await slow.receive()
+                await until(lambda: (SenderDry, True, 4) in bench.script.calls("subscribe"))
+                bench.script.event(SenderDry(4))
+        async with asyncio.timeout(5):
+            if how == "read":
+                await flushing
+            else:
+                with pytest.raises(ClosedError):
+                    await flushing
+        assert bench.listener.statistics().reading_paused == (how != "read")
+        if closing is not None:
+            await slow.receive()
+            bench.script.shut(4)
+            await closing
+
+
 async def test_one_that_nobody_has_accepted_yet_counts_too() -> None:
     async with opened(receive_buffer=1_000) as bench:
         other = await bench.new(3)
@@ -1246,6 +1295,26 @@ async def test_a_cancelled_sender_has_sent_nothing_and_the_next_goes() -> None:
         async with asyncio.timeout(10):
             await asyncio.gather(*senders[1:])
         assert bench.script.calls("send") == [(3, b"1"), (3, b"2")]
+
+
+async def test_senders_of_one_association_keep_their_turns_however_often_they_are_woken() -> None:
+    async with opened() as bench:
+        conn = await bench.new(3)
+        bench.script.has_room = False
+        senders = [asyncio.create_task(conn.send(b"%d" % number)) for number in range(5)]
+        await until(lambda: conn.statistics().waiting_senders == 5)
+        for _ in range(3):
+            # An acknowledgement and two looks, before any of those whom they wake has run; all try in vain.
+            bench.many._room.look()
+            bench.many._room.dry(conn._association)
+            bench.many._room.look()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        bench.script.has_room = True
+        bench.script.log.clear()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*senders)
+        assert bench.script.calls("send") == [(3, b"%d" % number) for number in range(5)]
 
 
 async def test_while_reading_is_paused_acknowledgements_are_not_waited_for() -> None:
