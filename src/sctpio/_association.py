@@ -69,6 +69,7 @@ class Association:
         self.closing = False
         self.discarding = False
         self.dry_count = 0
+        self.restarts = 0
         self.dry_wanted = 0
         self.unconfirmed = 0
         self.messages_sent = 0
@@ -150,6 +151,9 @@ class Association:
         match event.state:
             case AssociationState.COMM_UP | AssociationState.RESTART:
                 self._forget_partials()
+                if event.state is AssociationState.RESTART:
+                    self.restarts += 1
+                    self.unconfirmed = 0
                 self.up(event.association_id, event.outbound_streams, event.inbound_streams)
             case AssociationState.COMM_LOST | AssociationState.CANT_STR_ASSOC:
                 self.lost = event

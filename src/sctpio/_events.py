@@ -237,12 +237,16 @@ def open_events(
     """
     every = (*(kind for kind in raw.codec.event_numbers if kind is not SenderDry), UnknownEvent)
     wanted = check_types(types) or every
+    subscribed: list[type[Event]] = []
     for kind in subscribable(raw, wanted):
         try:
             subscribe(kind)
         except OSError:
             if types:
+                for other in subscribed:
+                    unsubscribe(other)
                 raise
+        subscribed.append(kind)
 
     def closed(stream: EventStream[Any]) -> None:
         for kind in subscribable(raw, stream.types):

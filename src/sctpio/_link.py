@@ -175,7 +175,7 @@ class Link:
         self.carrier.read_now()
         if association.end is not None:
             raise association.outcome()
-        before = association.dry_count
+        before, restarts = association.dry_count, association.restarts
         association.dry_wanted += 1
         try:
             # Subscribing makes the stack answer at once where everything is acknowledged already.
@@ -184,7 +184,11 @@ class Link:
             while association.dry_count == before:
                 if association.end is not None:
                     raise association.outcome()
-                await association.intake.wait(association.state_waiters)
+                if association.restarts != restarts:
+                    raise ConnectionResetError(
+                        errno.ECONNRESET, "the peer has restarted: what it had not acknowledged is lost"
+                    )
+                await association.wait_for_input(association.state_waiters)
         finally:
             association.dry_wanted -= 1
             self.unsubscribe(SenderDry)

@@ -236,8 +236,9 @@ EVENTS = (
         ),
         (
             enumerated("flags", "assocreset_flags", StreamResetFlags),
-            number("local_tsn", "assocreset_local_tsn"),
-            number("remote_tsn", "assocreset_remote_tsn"),
+            # Linux has each in the other's place, at both ends.
+            number("local_tsn", "assocreset_remote_tsn"),
+            number("remote_tsn", "assocreset_local_tsn"),
             number("association_id", "assocreset_assoc_id"),
         ),
         rfc="6525 6.1.2",

@@ -81,6 +81,8 @@ class Many(Carrier):
         self._begun: dict[int, float] = {}
         self._wanted: Counter[int] = Counter()
         self._forgotten: set[Association] = set()
+        # Whose last event has been read.
+        self._ending: list[Link] = []
         self._long_pause: asyncio.TimerHandle | None = None
 
     # Reading
@@ -102,13 +104,19 @@ class Many(Carrier):
     def read_now(self) -> None:
         """Take what is queued, also where reading is paused."""
         if self.raw.fileno() >= 0:
-            self._go_on(self._read_queued(BATCH))
+            self._go_on(len(self._ending), self._read_queued(BATCH))
 
     def _read(self) -> None:
         if self.raw.fileno() >= 0:
-            self._go_on(self._read_batch(BATCH))
+            self._go_on(len(self._ending), self._read_batch(BATCH))
 
-    def _go_on(self, state: int) -> None:
+    def _go_on(self, ended: int, state: int) -> None:
+        """Decide what comes next, when `ended` associations had ended before what was read now."""
+        if state != MORE:
+            ended = len(self._ending)
+        finished, self._ending = self._ending[:ended], self._ending[ended:]
+        for link in finished:
+            self._finish(link)
         if self.raw.fileno() < 0:
             return
         if state not in (MORE, -errno.EAGAIN):
@@ -198,9 +206,8 @@ class Many(Carrier):
         if isinstance(event, SenderDry):
             self._room.dry(association)
         if change is not None and change.state in LAST:
-            if association.lost is not None:
-                association.finish(self._ended(association, association.lost))
-            self._drop(link)
+            # Not over yet: messages that come back (SendFailed) follow this event.
+            self._ending.append(link)
 
     def _expected(self, identifier: int) -> bool:
         """Whether a COMM_UP is for an association that is being set up; of another it is the successor."""
@@ -210,13 +217,21 @@ class Many(Carrier):
     def _add(self, identifier: int, peer: Address) -> Link:
         predecessor = self.members.get(identifier)
         if predecessor is not None:
-            predecessor.association.finish(AssociationLostError("its end was not told"))
-            self._drop(predecessor)
+            self._finish(predecessor)
         association = self._new_association()
         association.id = identifier
         association.peer = peer
         link = self.members[identifier] = Link(association, self)
         return link
+
+    def _finish(self, link: Link) -> None:
+        """An association is over, as its last event told; forget it."""
+        association = link.association
+        if not association.over:
+            lost = association.lost
+            end = AssociationLostError("its end was not told")
+            association.finish(end if lost is None else self._ended(association, lost))
+        self._drop(link)
 
     def _arrive(self, link: Link) -> bool:
         """A peer began an association."""

@@ -1,9 +1,10 @@
 """Changing the streams of an association (RFC 6525): a request to the peer, and the event that answers it."""
 
+import errno
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from ._events import open_events
+from ._events import EventStream, open_events
 from ._link import Link
 from .errors import ReconfigurationError, StreamOutOfRangeError
 from .events import AssociationReset, StreamChange, StreamReset, StreamResetFlags
@@ -56,7 +57,7 @@ async def _ask(link: Link, request: Option, kind: type[E], answers: list[Callabl
         events = open_events(
             link.carrier.raw,
             association.hub,
-            (kind,),
+            (StreamReset, StreamChange, AssociationReset),
             owner=link,
             subscribe=link.subscribe,
             unsubscribe=link.unsubscribe,
@@ -64,9 +65,11 @@ async def _ask(link: Link, request: Option, kind: type[E], answers: list[Callabl
             keep=False,
         )
         async with events:
-            await _request(link, request)
+            await _request(link, request, events)
             async for event in events:
-                answered = [answer for answer in answers if isinstance(event, kind) and answer(event)]
+                if not isinstance(event, kind):
+                    continue
+                answered = [answer for answer in answers if answer(event)]
                 if answered and event.flags & REFUSED:
                     raise ReconfigurationError(type(request).__name__, event.flags)
                 answers = [answer for answer in answers if answer not in answered]
@@ -75,12 +78,18 @@ async def _ask(link: Link, request: Option, kind: type[E], answers: list[Callabl
         raise association.outcome()
 
 
-async def _request(link: Link, request: Option) -> None:
+async def _request(link: Link, request: Option, answers: EventStream[Any]) -> None:
     while True:
         try:
             link.carrier.raw.set_option(request, link.association.id)
-        except BlockingIOError:
-            # What was sent on the streams must be acknowledged first.
-            await link.flush()
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                # What was sent on the streams must be acknowledged first.
+                await link.flush()
+            elif error.errno == errno.EINPROGRESS:
+                # A request whose task was cancelled is still under way.
+                await anext(answers)
+            else:
+                raise
         else:
             return

@@ -197,8 +197,9 @@ class Conn:
     async def flush(self) -> None:
         """Wait until the peer has acknowledged everything that was sent (SCTP_SENDER_DRY_EVENT).
 
-        Cancelling it changes nothing. Raises how the association ended if that comes first, and
-        ReceiveBufferFullError where unread messages keep the answer from being read.
+        Cancelling it changes nothing. Raises how the association ended if that comes first,
+        ConnectionResetError where the peer restarts meanwhile (the association lives on, what was sent is
+        lost), and ReceiveBufferFullError where unread messages keep the answer from being read.
         """
         self._check_open()
         await self._link.flush()

@@ -289,7 +289,10 @@ class StreamReset(Event):
 
 @dataclass(frozen=True, slots=True)
 class AssociationReset(Event):
-    """The association's TSNs were reset (SCTP_ASSOC_RESET_EVENT, RFC 6525 section 6.1.2)."""
+    """The association's TSNs were reset (SCTP_ASSOC_RESET_EVENT, RFC 6525 section 6.1.2).
+
+    This end sends with `local_tsn` next, the peer with `remote_tsn`.
+    """
 
     flags: StreamResetFlags
     local_tsn: int

@@ -43,6 +43,7 @@ from sctpio import (
     open_endpoint,
 )
 from sctpio._many import BATCH
+from sctpio.stacks.kernel import KernelSocket
 from support import PATIENCE, associations, descriptor_count, settled, until
 
 KIB = 1024
@@ -288,6 +289,20 @@ async def test_a_send_to_a_peer_that_began_an_association_takes_that_one(told: b
         await asyncio.sleep(0)
         read_again(endpoint)
         await within(sending)
+        assert (await within(peer.receive())).association_id == theirs
+        assert len(endpoint.associations) == len(peer.associations) == 1
+
+
+async def test_a_peer_that_is_faster_by_a_moment_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = KernelSocket.find_association
+    # What the stack says just before the peer's set-up arrives.
+    answers = iter([None])
+    monkeypatch.setattr(
+        KernelSocket, "find_association", lambda self, address: next(answers, find(self, address))
+    )
+    async with open_endpoint(LOCAL) as endpoint, open_endpoint(LOCAL) as peer:
+        theirs = await within(peer.connect(endpoint.local_addresses))
+        await within(endpoint.send(b"x", to=peer.local_addresses))
         assert (await within(peer.receive())).association_id == theirs
         assert len(endpoint.associations) == len(peer.associations) == 1
 

@@ -1625,6 +1625,26 @@ async def test_events_of_an_association_whose_end_nobody_has_read_are_given() ->
         await talks((clients[1], servers[1]))
 
 
+async def test_the_listeners_iterator_takes_the_events_of_associations_that_are_there_already() -> None:
+    async with served(2) as (listener, clients, servers):
+        async with listener.events(SenderDry) as events:
+            seen: set[int] = set()
+            for server in servers:
+                await server.send(b"x")
+            async with asyncio.timeout(10 * PATIENCE):
+                while len(seen) < 2:
+                    seen.add((await anext(events)).association_id)
+            assert seen == {server.association_id for server in servers}
+        # Once nobody iterates, the stack is not asked for them any more.
+        await settled(lambda: listener.statistics().wakeups)
+        before = listener.statistics().wakeups
+        for client, server in zip(clients, servers, strict=True):
+            await server.send(b"y")
+            assert [(await client.receive()).data for _ in range(2)] == [b"x", b"y"]
+        await asyncio.sleep(0.3)
+        assert listener.statistics().wakeups == before
+
+
 async def test_who_subscribes_for_one_association_does_not_for_the_others() -> None:
     async with served(2) as (listener, clients, servers):
         everything = listener.events(AssociationChange)

@@ -44,7 +44,8 @@ from sctpio import (
     listen,
     open_endpoint,
 )
-from support import PATIENCE, Pair, associations, connected, descriptor_count, paired, until
+from sctpio.stacks import kernel
+from support import PATIENCE, Pair, associations, connected, descriptor_count, paired, settled, until
 
 KIB = 1024
 LOCAL = "127.0.0.1:0"
@@ -340,6 +341,14 @@ async def test_sends_that_wait_for_room_go_on_in_their_order() -> None:
         assert [number for number in numbers if number >= 80] == list(range(80, 85))
         await within(asyncio.gather(flooding, *waiting))
         assert pair.server.statistics().waiting_senders == 0
+        # What told the listener of room for it is not asked for any more.
+        await until(lambda: pair.server.status().unacknowledged == 0)
+        await settled(lambda: pair.server.statistics().wakeups)
+        before = pair.server.statistics().wakeups
+        await pair.server.send(b"x")
+        await until(lambda: pair.server.status().unacknowledged == 0)
+        await asyncio.sleep(0.05)
+        assert pair.server.statistics().wakeups == before
 
 
 async def test_a_send_that_waited_and_is_cancelled_has_sent_nothing() -> None:
@@ -431,6 +440,31 @@ async def test_events_subscribed_go_on_here_and_end_at_the_listener() -> None:
                 (other.server.association_id, COMM_UP),
                 (other.server.association_id, SHUTDOWN_COMP),
             ]
+
+
+async def test_an_event_that_was_read_in_part_comes_whole(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The kernel splits what does not fit.
+    monkeypatch.setattr(kernel, "ARENA", 8)
+    async with listen(LOCAL, mode=MANY) as listener:
+        async with paired(listener, None) as pair, paired(listener, None) as other:
+            dry = pair.server.events(SenderDry)
+            await within(anext(dry))
+            await pair.server.send(b"x")
+            async with asyncio.timeout(20 * PATIENCE):
+                while not listener._many._notification:
+                    await asyncio.sleep(0)
+            await pair.server.peel_off()
+            assert await within(anext(dry)) == SenderDry(pair.server.association_id)
+            assert (await within(pair.client.receive())).data == b"x"
+            await talk(pair.client, pair.server)
+            await talk(other.client, other.server)
+            for both in (pair, other):
+                await both.client.close()
+                with pytest.raises(EndOfAssociation):
+                    await within(both.server.receive())
+    assert caplog.text == ""
 
 
 async def test_a_subscription_can_be_ended_after_the_move() -> None:

@@ -103,6 +103,14 @@ def test_endpoint() -> None:
     ]
 
 
+def test_schedulers() -> None:
+    assert run("schedulers.py").splitlines() == [
+        "FCFS: [1, 1, 2, 2, 3, 3]",
+        "PRIORITY: [3, 3, 1, 1, 2, 2]",
+        "ROUND_ROBIN: [1, 2, 3, 1, 2, 3]",
+    ]
+
+
 def test_handover() -> None:
     one, two = run("handover.py").splitlines()
     assert re.fullmatch(r"worker \d+: hello", one)

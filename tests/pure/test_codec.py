@@ -355,7 +355,7 @@ BY_HAND: list[tuple[bytes, Event]] = [
     (native("HHIi", 0x800A, 1, 12, 3), StreamReset(StreamResetFlags.INCOMING, (), 3)),
     (
         native("HHIiII", 0x800B, 8, 20, 3, 100, 200),
-        AssociationReset(StreamResetFlags.FAILED, 100, 200, 3),
+        AssociationReset(StreamResetFlags.FAILED, 200, 100, 3),
     ),
     (
         native("HHIiHH", 0x800C, 0, 16, 3, 4, 5),

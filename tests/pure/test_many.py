@@ -1202,6 +1202,21 @@ async def test_a_slow_association_is_aborted_and_keeps_what_it_had() -> None:
         assert not bench.listener.statistics().reading_paused
 
 
+async def test_several_slow_associations_are_aborted_at_once() -> None:
+    async with opened(receive_buffer=1_000, abort_slow=True) as bench:
+        *slow, other = [await bench.new(identifier) for identifier in (3, 4, 5, 6)]
+        for identifier in (3, 4, 5):
+            bench.script.data(identifier, bytes(1_000))
+        bench.script.data(6, b"x")
+        await until(lambda: len(bench.script.calls("abort")) == 3)
+        for conn in slow:
+            assert len((await conn.receive()).data) == 1_000
+            with pytest.raises(AssociationAbortedError):
+                await conn.receive()
+        assert (await other.receive()).data == b"x"
+        await other.send(b"alive")
+
+
 async def test_who_takes_its_messages_at_once_is_not_slow() -> None:
     async with opened(receive_buffer=1_000, abort_slow=True) as bench:
         conn = await bench.new(3)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import closing
 from pathlib import Path
 
 from .._codec import LINUX
@@ -49,8 +50,7 @@ RELEVANT = (
 def ask(stack: KernelStack) -> Capabilities:
     """Ask this host's kernel; raises OSError where no socket can be made."""
     sysctls = _sysctls()
-    one, many = stack.open(), stack.open(one_to_many=True)
-    try:
+    with closing(stack.open()) as one, closing(stack.open(one_to_many=True)) as many:
         options = {spec.kind: _known(spec, one) or _known(spec, many) for spec in LINUX.options}
         events = {row.kind for row in LINUX.events if _subscribes(many, row.kind)}
         schedulers = [scheduler for scheduler in Scheduler if _sets(one, StreamScheduler(scheduler))]
@@ -76,9 +76,6 @@ def ask(stack: KernelStack) -> Capabilities:
             ),
             ecn=_switch(one, EcnSupported),
         )
-    finally:
-        one.close()
-        many.close()
 
 
 def _sysctls() -> dict[str, int]:
