@@ -6,9 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from sctpio import Mode
 from support import Style
+
+# How long an example takes says nothing on a machine that does other things, too.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -23,6 +28,7 @@ BOTH_MODES = {
     "test_ending",
     "test_event_stream",
     "test_network",
+    "test_reconfiguration",
     "test_stream",
     "test_wire",
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import uvloop
 
 from sctpio import Address, Conn, Listener, Mode, connect, listen
 
@@ -94,6 +95,8 @@ def descriptor_count() -> int:
 
 def no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
     """Body of a fixture that lets a test leave no descriptor open."""
+    # libuv makes a pair of descriptors that it keeps, once.
+    uvloop.new_event_loop().close()
     # The loop's own descriptors come and go with it, hence it is made first.
     if "_asyncio_loop_factory" in request.fixturenames:
         request.getfixturevalue("_function_scoped_runner")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from ._association import Association
 from ._codec import MSG_CTRUNC, MSG_EOR, MSG_NOTIFICATION, UNORDERED, ntohl
 from ._waiting import Waiters
+from .address import Address
 from .errors import DecodeError
 from .events import Event, UnknownEvent
 from .message import Message
@@ -213,6 +214,10 @@ class Carrier(ABC):
     @abstractmethod
     def sender(self, association: Association) -> SendOne:
         """Give what tries to send one message of an association."""
+
+    @abstractmethod
+    def check_path(self, association: Association, path: Address) -> None:
+        """Raise OSError (EINVAL) for a path that would not lead to the association's peer."""
 
     @abstractmethod
     def send_batch(self, association: Association, messages: Sequence[Outgoing]) -> int:

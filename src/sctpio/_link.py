@@ -77,8 +77,12 @@ class Link:
         ) != NO_EXTRAS or association.default_policy:
             chosen = policy_of(lifetime, max_retransmissions, priority)
             policy, value = chosen or association.default_policy or (0, 0)
-            where = b"" if path is None else self.carrier.raw.pack_path(self.path(path))
-            flags |= ADDR_OVER if path is not None else 0
+            where = b""
+            if path is not None:
+                address = self.path(path)
+                self.carrier.check_path(association, address)
+                where = self.carrier.raw.pack_path(address)
+                flags |= ADDR_OVER
             extras = SendExtras(policy, value, where, key_number(auth_key))
         return association.id, data, stream, flags, ppid, context, extras
 
@@ -169,10 +173,8 @@ class Link:
     async def flush(self) -> None:
         """Wait until the peer has acknowledged all that was sent before; see `Conn.flush`."""
         association = self.association
-        while self.carrier.paused and association.end is None:
-            await association.intake.wait(self.carrier.resumed)
         # An older answer may be queued: it says nothing of what was sent since.
-        self.carrier.read_now()
+        await self.catch_up()
         if association.end is not None:
             raise association.outcome()
         before, restarts = association.dry_count, association.restarts
@@ -193,12 +195,26 @@ class Link:
             association.dry_wanted -= 1
             self.unsubscribe(SenderDry)
 
+    async def catch_up(self) -> None:
+        """Take what the stack has queued; wait where reading is paused."""
+        association = self.association
+        while self.carrier.paused and association.end is None:
+            await association.intake.wait(self.carrier.resumed)
+        self.carrier.read_now()
+
     # Events
 
     def subscribe(self, kind: type[Event]) -> None:
         """Turn an event on; raises OSError where the stack refuses."""
-        if not self.association.over:
-            self.carrier.raw.subscribe(kind, True, self.association.id)
+        raw, association = self.carrier.raw, self.association
+        if association.over:
+            return
+        try:
+            raw.subscribe(kind, True, association.id)
+        except OSError:
+            # Where it has ended, the event that tells is still to be read.
+            if alive(raw, association.id):
+                raise
 
     def unsubscribe(self, kind: type[Event]) -> None:
         """Turn an event off that nobody wants any more."""

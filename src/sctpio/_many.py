@@ -463,6 +463,13 @@ class Many(Carrier):
         """Give what tries to send one message."""
         return partial(self._room.attempt, association)
 
+    def check_path(self, association: Association, path: Address) -> None:
+        """Raise OSError (EINVAL) for another's address: the kernel would send the message there."""
+        if self.raw.find_association(path) != association.id:
+            raise OSError(
+                errno.EINVAL, f"{path} is not an address of the peer of association {association.id}"
+            )
+
     def send_batch(self, association: Association, messages: Sequence[Outgoing]) -> int:
         """Try to send messages in order: how many there was room for."""
         return self._room.attempt_batch(association, messages)

@@ -28,9 +28,9 @@ async def reset_streams(link: Link, streams: tuple[int, ...], *, outgoing: bool,
             raise StreamOutOfRangeError(beyond[0], limit)
     answers: list[Callable[[StreamReset], bool]] = []
     if outgoing:
-        answers.append(lambda event: StreamResetFlags.OUTGOING in event.flags)
+        answers.append(lambda event: StreamResetFlags.OUTGOING in event.flags and event.streams == streams)
     if incoming:
-        answers.append(lambda event: StreamResetFlags.INCOMING in event.flags)
+        answers.append(lambda event: StreamResetFlags.INCOMING in event.flags and event.streams == streams)
     await _ask(link, ResetStreams(incoming, outgoing, streams), StreamReset, answers)
 
 
@@ -38,9 +38,9 @@ async def add_streams(link: Link, outbound: int, inbound: int) -> None:
     """Add streams; see `Conn.add_streams`."""
     answers: list[Callable[[StreamChange], bool]] = []
     if outbound:
-        answers.append(lambda event: event.outbound_streams > 0)
+        answers.append(lambda event: event.outbound_streams == outbound)
     if inbound:
-        answers.append(lambda event: event.inbound_streams > 0)
+        answers.append(lambda event: event.inbound_streams == inbound)
     await _ask(link, AddStreams(outbound, inbound), StreamChange, answers)
 
 
@@ -53,6 +53,8 @@ async def _ask(link: Link, request: Option, kind: type[E], answers: list[Callabl
     """Make a request, one at a time (RFC 6525 5.1.1), and wait for its answers."""
     association = link.association
     async with association.reconfiguring:
+        # The answer to a request whose task was cancelled may be queued.
+        await link.catch_up()
         association.check_alive()
         events = open_events(
             link.carrier.raw,
@@ -88,7 +90,8 @@ async def _request(link: Link, request: Option, answers: EventStream[Any]) -> No
                 await link.flush()
             elif error.errno == errno.EINPROGRESS:
                 # A request whose task was cancelled is still under way.
-                await anext(answers)
+                if await anext(answers, None) is None:
+                    raise link.association.outcome() from None
             else:
                 raise
         else:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from ._association import Association
 from ._carrier import MOST_STALL_PAUSE, STALL_PAUSE, Carrier, call
 from ._ending import alive, ended_by
+from .address import Address
 from .errors import EndOfAssociation, MessageTooLargeError
 from .events import Event
 from .message import Message
@@ -192,6 +193,9 @@ class Socket(Carrier):
     def sender(self, association: Association) -> SendOne:
         """Give what tries to send one message: the stack's call itself."""
         return self.raw.send
+
+    def check_path(self, association: Association, path: Address) -> None:
+        """Nothing to check: the stack itself looks among the addresses of the only peer."""
 
     def send_batch(self, association: Association, messages: Sequence[Outgoing]) -> int:
         """Try to send messages in order: how many there was room for."""

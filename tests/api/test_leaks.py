@@ -136,8 +136,6 @@ async def test_a_task_that_waits_is_not_collected() -> None:
 
 
 def test_a_loop_that_is_dropped_with_its_tasks_leaks_nothing() -> None:
-    # libuv makes a pair of descriptors that it keeps, once.
-    uvloop.new_event_loop().close()
     before = descriptor_count()
     for factory in (asyncio.new_event_loop, uvloop.new_event_loop):
         loop = factory()

@@ -327,7 +327,7 @@ async def test_a_flush_does_not_outwait_a_peer_that_restarts(lab: Lab) -> None:
 async def test_a_request_outlives_a_peer_that_restarts(lab: Lab) -> None:
     """A reconfiguration that the old peer never answered is put to the new one."""
     peer = Restarted(lab)
-    both = {"options": [*RECONFIG, FAST]}
+    both = {"options": (*RECONFIG, *STUBBORN)}
     async with joined(lab, connect_with={"local": peer.local, **both}, listen_with=both) as pair:
         lab.cut()
         asking = asyncio.create_task(pair.server.add_streams(outbound=2))
