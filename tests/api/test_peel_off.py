@@ -442,6 +442,7 @@ async def test_events_subscribed_go_on_here_and_end_at_the_listener() -> None:
             ]
 
 
+@pytest.mark.one_loop  # it watches the turns of the loop, which uvloop takes in another order
 async def test_an_event_that_was_read_in_part_comes_whole(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
