@@ -119,7 +119,8 @@ class Conn:
         `ppid` is the number that a packet dissector shows. `lifetime` (seconds), `max_retransmissions` or
         `priority` (at most one of them) let the stack give the message up (RFC 3758, RFC 7496). `context`
         comes back in a SendFailed event. `path` is the peer's address to send to, else the primary one.
-        `auth_key` is the number of the shared key to authenticate with (RFC 4895).
+        `auth_key` is the number of the shared key to authenticate with (RFC 4895); it has no effect where
+        the peer does not want DATA authenticated (`PeerAuthChunks` tells).
 
         Returns when the stack has taken the message. A cancelled send has sent nothing.
 
