@@ -948,7 +948,7 @@ async def test_close_raises_where_the_peer_aborts_before_all_is_delivered() -> N
         await ended(servers[0], ClosedError)
 
 
-@pytest.mark.parametrize("call", ["send", "send that waits", "send_many", "flush"])
+@pytest.mark.parametrize("call", ["send", "send that waits", "send by a path", "send_many", "flush"])
 async def test_a_call_that_meets_an_abort_that_nobody_has_read_says_how_it_ended(call: str) -> None:
     """Whatever it asks of the stack first: to send, or for acknowledgements so that it can wait for room."""
     async with served(2) as (listener, clients, servers):
@@ -959,6 +959,7 @@ async def test_a_call_that_meets_an_abort_that_nobody_has_read_says_how_it_ended
         await clients[0].receive()
         await clients[0].send(b"read before")
         await until(lambda: server.statistics().unread_messages == 1)
+        path = path_of(server)
         # No turn of the loop between this and the call.
         clients[0]._link.abort()
         with pytest.raises(AssociationAbortedError):
@@ -967,6 +968,8 @@ async def test_a_call_that_meets_an_abort_that_nobody_has_read_says_how_it_ended
                     await server.send(b"x")
                 case "send that waits":
                     await server.send(bytes(size))
+                case "send by a path":
+                    await server.send(b"x", path=path)
                 case "send_many":
                     await server.send_many([b"x", b"y"])
                 case "flush":

@@ -1127,10 +1127,13 @@ async def test_a_flood_moves_from_an_endpoint_without_loss_or_disorder() -> None
     count = 300
     async with open_endpoint(LOCAL, receive_buffer=64 * KIB) as endpoint:
         clients = [await connect(endpoint.local_addresses, options=QUICK) for _ in range(3)]
+        peeled = asyncio.Event()
 
         async def flood(client: Conn) -> None:
             for number in range(count):
                 await client.send(b"%d " % number + bytes(500), stream=number % 3, ppid=number)
+            # What has ended cannot be peeled off any more.
+            await peeled.wait()
             await client.close()
 
         floods = [asyncio.create_task(flood(client)) for client in clients]
@@ -1140,6 +1143,7 @@ async def test_a_flood_moves_from_an_endpoint_without_loss_or_disorder() -> None
             got.setdefault(message.association_id, {}).setdefault(message.stream, []).append(message.ppid)
         chosen = message.association_id
         conn = await endpoint.peel_off(chosen)
+        peeled.set()
         async for message in conn:
             assert message.association_id == chosen
             got[chosen].setdefault(message.stream, []).append(message.ppid)

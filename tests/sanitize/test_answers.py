@@ -235,13 +235,13 @@ def test_an_old_kernel_peels_off_in_two_steps(kernel: Library) -> None:
         os.set_inheritable(descriptor, True)
         refused = {"result": -errno.ENOPROTOOPT, "length": 12}
         kernel.script(refused, {"result": 0, "bytes": words([5, descriptor]), "length": 8})
-        assert kernel.c.sctpio_peeloff(NEVER, 5) == descriptor
+        assert kernel.c.sctpio_peeloff(descriptor, 5) == descriptor
         assert not os.get_inheritable(descriptor)
         assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_NONBLOCK
         kernel.script(refused, {"result": 0, "bytes": words([5, 999_999]), "length": 8})
-        assert kernel.c.sctpio_peeloff(NEVER, 5) == -errno.EBADF
+        assert kernel.c.sctpio_peeloff(descriptor, 5) == -errno.EBADF
         kernel.script(refused, {"result": -errno.EINVAL})
-        assert kernel.c.sctpio_peeloff(NEVER, 5) == -errno.EINVAL
+        assert kernel.c.sctpio_peeloff(descriptor, 5) == -errno.EINVAL
     finally:
         os.close(descriptor)
 
