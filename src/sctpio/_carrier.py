@@ -217,7 +217,7 @@ class Carrier(ABC):
 
     @abstractmethod
     def check_path(self, association: Association, path: Address) -> None:
-        """Raise OSError (EINVAL) for a path that would not lead to the association's peer."""
+        """Raise OSError for a path that would not lead to the peer: EINVAL, or EPIPE where it has ended."""
 
     @abstractmethod
     def send_batch(self, association: Association, messages: Sequence[Outgoing]) -> int:

@@ -80,7 +80,10 @@ class Link:
             where = b""
             if path is not None:
                 address = self.path(path)
-                self.carrier.check_path(association, address)
+                try:
+                    self.carrier.check_path(association, address)
+                except OSError as error:
+                    raise self.send_failed(error) from None
                 where = self.carrier.raw.pack_path(address)
                 flags |= ADDR_OVER
             extras = SendExtras(policy, value, where, key_number(auth_key))

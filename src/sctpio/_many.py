@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -466,6 +467,8 @@ class Many(Carrier):
     def check_path(self, association: Association, path: Address) -> None:
         """Raise OSError (EINVAL) for another's address: the kernel would send the message there."""
         if self.raw.find_association(path) != association.id:
+            if not alive(self.raw, association.id):
+                raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
             raise OSError(
                 errno.EINVAL, f"{path} is not an address of the peer of association {association.id}"
             )
