@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 ARGS ?=
+STACK ?=
 
 .NOTPARALLEL:
 .PHONY: help demo test test-kernels sanitize lint docs bench dist clean
@@ -10,17 +11,17 @@ ARGS ?=
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-demo: .venv/.base ## an echo server and client over real SCTP, on this host's kernel or in a guest
-	@$(PY) examples/demo.py
+demo: .venv/.base ## an echo server and client, on this host's kernel or usrsctp; STACK=kernel: in a guest if need be
+	@$(PY) examples/demo.py $(STACK)
 
-test: .venv/.test ## the pure tier on this host, the kernel tier where SCTP is; a summary at the end
-	@$(PY) tests/tiers.py pure kernel -- $(ARGS)
+test: .venv/.test ## the pure tier and usrsctp on this host, the kernel tier where SCTP is; a summary at the end
+	@$(PY) tests/tiers.py pure usrsctp kernel -- $(ARGS)
 
 test-kernels: .venv/.test ## the kernel tiers on Linux 6.12 under QEMU: slow
 	@$(PY) tests/tiers.py kernel-6.12 sanitize-6.12 -- $(ARGS)
 
 sanitize: .venv/.test ## the C built with sanitizers, over a corpus of lies and on a kernel
-	@$(PY) tests/tiers.py sanitize sanitize-kernel -- $(ARGS)
+	@$(PY) tests/tiers.py sanitize sanitize-usrsctp sanitize-kernel -- $(ARGS)
 
 lint: .venv/.test .venv/.lint ## format, style, types and layers
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && .venv/bin/lint-imports
@@ -28,14 +29,15 @@ lint: .venv/.test .venv/.lint ## format, style, types and layers
 docs: .venv/.docs ## the manual, in docs/_build/html
 	@$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"
 
-bench: .venv/.test ## messages a second, beside the standard library's blocking socket
+bench: .venv/.test ## messages a second: beside plain C on usrsctp, and the standard library on the kernel
+	@$(PY) benchmarks/usrsctp.py
 	@$(PY) benchmarks/echo.py
 
 dist: .venv/.dist ## sdist and wheel in dist/, tried in a fresh virtual environment
 	@.ci/dist
 
 clean: ## remove what was built, but not .venv and .guest
-	rm -rf build dist docs/_build src/*.egg-info src/sctpio/stacks/_kernel.c .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist docs/_build src/*.egg-info src/sctpio/stacks/_kernel.c src/sctpio/stacks/_usrsctp.c .mypy_cache .ruff_cache .pytest_cache
 
 .venv/.base: pyproject.toml setup.py .ci/venv $(wildcard csrc/*)
 	@.ci/venv "$(PYTHON)"

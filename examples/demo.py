@@ -1,4 +1,4 @@
-"""`make demo`: run echo_server.py and echo_client.py as two processes, on a kernel that has SCTP."""
+"""`make demo`: run echo_server.py and echo_client.py as two processes, on the kernel's SCTP or on usrsctp."""
 
 import asyncio
 import os
@@ -7,22 +7,34 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sctpio import available_stacks
+
 EXAMPLES = Path(__file__).resolve().parent
 GUEST = EXAMPLES.parent / "tests" / "guest" / "run"
 INSIDE = "SCTPIO_GUEST"  # set by the guest
 SECONDS = 120
 
 
-def host_lacks() -> str | None:
-    """Say why this host's own kernel cannot do it, or None."""
+def kernel_lacks() -> str:
+    """Say why this host's own kernel cannot do it; empty if it can."""
     try:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
     except OSError as error:
-        return error.strerror or str(error)
-    return None
+        return f"this host's kernel has no SCTP ({error.strerror})"
+    return ""
 
 
-async def start(name: str, *arguments: str) -> asyncio.subprocess.Process:
+def server_udp_port() -> str:
+    """Give the UDP port for usrsctp's server: its default, unless another program has it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", 9899))
+        except OSError:
+            probe.bind(("", 0))
+        return str(probe.getsockname()[1])
+
+
+async def start(name: str, *arguments: str, **variables: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-u",
@@ -30,6 +42,7 @@ async def start(name: str, *arguments: str) -> asyncio.subprocess.Process:
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **variables},
     )
 
 
@@ -44,16 +57,21 @@ async def copy(name: str, process: asyncio.subprocess.Process) -> str:
 
 
 async def demo() -> int:
-    server = await start("echo_server.py", "127.0.0.1:0", "--once")
+    udp_port = server_udp_port()
+    server = await start("echo_server.py", "127.0.0.1:0", "--once", SCTPIO_UDP_PORT=udp_port)
     client = None
     try:
         async with asyncio.timeout(SECONDS):
             assert server.stdout is not None
             first = (await server.stdout.readline()).decode()
             print(f"server | {first}", end="", flush=True)
-            client = await start("echo_client.py", first.split()[-1])
-            said, heard = await asyncio.gather(copy("client", client), copy("server", server))
-            statuses = await client.wait(), await server.wait()
+            client = await start("echo_client.py", first.split()[-1], SCTPIO_REMOTE_UDP_PORT=udp_port)
+            hearing = asyncio.create_task(copy("server", server))
+            said = await copy("client", client)
+            if await client.wait():
+                print(f"demo: FAILED, the client's status is {client.returncode}")
+                return 1
+            heard = await hearing
     except TimeoutError:
         print(f"demo: FAILED, not done after {SECONDS} s")
         return 1
@@ -62,8 +80,8 @@ async def demo() -> int:
             if process is not None and process.returncode is None:
                 process.kill()
                 await process.wait()
-    if any(statuses):
-        print(f"demo: FAILED, the client's status is {statuses[0]}, the server's {statuses[1]}")
+    if await server.wait():
+        print(f"demo: FAILED, the server's status is {server.returncode}")
         return 1
     if "shut down gracefully" not in said or "has shut down" not in heard:
         print("demo: FAILED, one side did not see the graceful shutdown")
@@ -72,19 +90,30 @@ async def demo() -> int:
     return 0
 
 
-def main() -> int:
-    lacks = host_lacks()
+def main(wanted: str) -> int:
+    if wanted not in ("", "kernel", "usrsctp"):
+        print(f"demo: STACK is {wanted!r}; it takes kernel or usrsctp")
+        return 2
+    lacks = kernel_lacks()
     if INSIDE in os.environ:
+        stack = "kernel"
         print(f"inside: Linux {os.uname().release}", flush=True)
-    elif lacks is None:
-        print(f"kernel: this host's own (Linux {os.uname().release}), because it has SCTP", flush=True)
+    elif wanted != "usrsctp" and not lacks:
+        stack = "kernel"
+        print(f"stack: this host's kernel (Linux {os.uname().release}), because it has SCTP", flush=True)
+    elif wanted != "kernel" and (wanted or "usrsctp" in available_stacks()):
+        stack = "usrsctp"
+        why = (
+            "because you asked for it" if wanted else f"because {lacks}; STACK=kernel starts a guest with one"
+        )
+        print(f"stack: usrsctp, in user space over UDP, {why}", flush=True)
     else:
-        why = f"because this host's kernel has no SCTP ({lacks})"
-        print(f"kernel: a User-Mode Linux guest, {why}", flush=True)
+        print(f"stack: the kernel of a User-Mode Linux guest, because {lacks}", flush=True)
         command = [str(GUEST), "--timeout", "300", sys.executable, str(EXAMPLES / "demo.py")]
         return subprocess.run(command, check=False).returncode
+    os.environ["SCTPIO_STACK"] = stack
     return asyncio.run(demo())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("".join(sys.argv[1:])))

@@ -9,7 +9,7 @@ import uvloop
 from hypothesis import settings
 
 from sctpio import Mode
-from support import Style
+from support import STACK, Style
 
 # How long an example takes says nothing on a machine that does other things, too.
 settings.register_profile("no deadline", deadline=None)
@@ -51,11 +51,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("_mode", modes, ids=[mode.value for mode in modes], indirect=True)
 
 
+LEFT_OUT = pytest.StashKey[dict[str, str]]()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the fourth combination of loop and server where tests wait for real timers."""
-    slow = [item for item in items if "tests/kernel/" in item.nodeid and "[uvloop-one-to-many" in item.nodeid]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    """Leave out the fourth combination of loop and server, which has nothing of its own, and what the kernel
+    alone can do where another stack is tested."""
+    out = [item for item in items if "[uvloop-one-to-many" in item.nodeid]
+    reasons = config.stash.setdefault(LEFT_OUT, {})
+    for item in items if STACK == "usrsctp" else ():
+        marker = item.get_closest_marker("kernel_only")
+        if marker is not None:
+            reasons[item.nodeid.partition("[")[0]] = marker.args[0]
+            out.append(item)
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in out]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Name what was left out for the stack that is tested, with the reasons."""
+    for name, reason in config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.write_line(f"KERNEL ONLY {name}: {reason}")
 
 
 @pytest.fixture(autouse=True)

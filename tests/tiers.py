@@ -1,18 +1,21 @@
-"""Run tiers of tests one after another and sum up: `tiers.py TIER... [-- PYTEST-ARGUMENTS]`.
+"""Run tiers of tests and sum up: `tiers.py TIER... [-- PYTEST-ARGUMENTS]`.
 
 A tier fails when a test failed or was skipped, when it did not run, or when it collected nothing.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from sanitize.build import SANITIZERS, BuildError, Sanitizer
 
@@ -21,6 +24,7 @@ RESULTS = ROOT / "build" / "tiers"
 GUEST = str(ROOT / "tests" / "guest" / "run")
 
 KERNEL_TESTS = ("tests/api", "tests/kernel", "tests/examples")
+USRSCTP_TESTS = ("tests/api", "tests/usrsctp", "tests/examples")
 # On a real kernel: each call of the C, and what brings it the most various messages.
 SANITIZED_TESTS = (
     "tests/sanitize/test_alive.py",
@@ -28,6 +32,17 @@ SANITIZED_TESTS = (
     "tests/api/test_addresses.py",
     "tests/api/test_conn.py",
     "tests/api/test_stream.py",
+)
+# The same of usrsctp, with its peers' worst.
+SANITIZED_USRSCTP_TESTS = (
+    "tests/sanitize/test_alive.py",
+    "tests/usrsctp/test_stack.py",
+    "tests/usrsctp/test_hostile.py",
+    "tests/usrsctp/test_readiness.py",
+    "tests/usrsctp/test_stress.py",
+    "tests/api/test_addresses.py",
+    "tests/api/test_conn.py",
+    "tests/api/test_ending.py",
 )
 NOTHING_COLLECTED = 5
 
@@ -39,12 +54,13 @@ START = 'uname -r >"$1" && shift && exec "$@"'
 class Tier:
     """Which tests, on which kernel, with which build; `guest` None is this host as it is."""
 
-    stack: str
+    stack: str  # what SCTPIO_STACK is, unless "none"
     paths: tuple[str, ...]
     guest: str | None = None
     seconds: int = 1800
     patience: int = 1
     sanitizer: Sanitizer | None = None
+    beside: bool = False  # run while the others do: most of its time it waits
 
 
 @dataclass
@@ -80,21 +96,21 @@ def tiers() -> dict[str, Tier]:
     bounds = SANITIZERS["undefined"] if everyday == "uml" else address
     return {
         "pure": Tier("none", ("tests/pure",)),
-        "kernel": Tier("kernel", KERNEL_TESTS, everyday),
+        "usrsctp": Tier("usrsctp", USRSCTP_TESTS, beside=True),
+        "kernel": Tier("kernel", KERNEL_TESTS, everyday, seconds=2400),
         "kernel-6.12": Tier("kernel", KERNEL_TESTS, "6.12", seconds=3600, patience=10),
         "sanitize": Tier("kernel", ("tests/sanitize", "tests/pure/test_kernel.py"), sanitizer=address),
         "sanitize-kernel": Tier("kernel", SANITIZED_TESTS, everyday, seconds=600, sanitizer=bounds),
+        # Leaks are not looked for, as everywhere (see build.py): usrsctp keeps what it has until it ends.
+        "sanitize-usrsctp": Tier("usrsctp", SANITIZED_USRSCTP_TESTS, seconds=900, sanitizer=address),
         "sanitize-6.12": Tier(
             "kernel", SANITIZED_TESTS[:2], "6.12", seconds=900, patience=10, sanitizer=address
         ),
     }
 
 
-def run(name: str, tier: Tier, arguments: Sequence[str]) -> Result:
-    """Run a tier; its output goes where ours goes, as it comes."""
-    where = "this host" if tier.guest in (None, "host") else f"a guest ({tier.guest})"
-    print(f"== tier {name}: {' '.join(tier.paths)} on {where}", flush=True)
-    RESULTS.mkdir(parents=True, exist_ok=True)
+def run(name: str, tier: Tier, arguments: Sequence[str], output: IO[bytes] | None = None) -> Result:
+    """Run a tier; its output goes to a file, or where ours goes, as it comes."""
     release, report = RESULTS / f"{name}.kernel", RESULTS / f"{name}.xml"
     release.unlink(missing_ok=True)
     report.unlink(missing_ok=True)
@@ -112,16 +128,25 @@ def run(name: str, tier: Tier, arguments: Sequence[str]) -> Result:
         # The first leaves the sanitizers' reports in sight, the second ends a loop in C, too.
         command += ["--capture=sys", "-o", "timeout_method=thread"]
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
+    environment.pop("SCTPIO_STACK", None)
+    if tier.stack != "none":
+        environment["SCTPIO_STACK"] = tier.stack
+    if tier.patience > 1 or tier.sanitizer is not None:
+        # An emulated kernel is slow, and which loop runs is nothing to it, nor to the C.
+        environment.setdefault("SCTPIO_TEST_LOOPS", "asyncio")
     if tier.patience > 1:
         command += ["-o", f"timeout={60 * tier.patience}"]
         environment["SCTPIO_TEST_PATIENCE"] = str(tier.patience)
-        # An emulated kernel is slow, and which loop runs is nothing to it.
-        environment.setdefault("SCTPIO_TEST_LOOPS", "asyncio")
     if tier.guest is not None:
         command = [GUEST, "--kernel", tier.guest, "--timeout", str(tier.seconds), *command]
     began = time.monotonic()
     status = subprocess.run(
-        [*command, *tier.paths, *arguments], cwd=ROOT, env=environment, check=False
+        [*command, *tier.paths, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        check=False,
     ).returncode
     result = Result(name, tier.stack, seconds=time.monotonic() - began)
     if release.exists():
@@ -168,6 +193,36 @@ def summarise(results: Sequence[Result]) -> None:
     print(f"tests: FAILED in {', '.join(bad)}" if bad else "tests: all passed", flush=True)
 
 
+def run_all(names: Sequence[str], known: Mapping[str, Tier], arguments: Sequence[str]) -> list[Result]:
+    """Run tiers in turn, and beside them those that can be."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    beside = [name for name in names if known[name].beside and len(names) > 1]
+    done: dict[str, Result] = {}
+    with ThreadPoolExecutor() as pool, contextlib.ExitStack() as files:
+        running = {}
+        for name in beside:
+            output = files.enter_context((RESULTS / f"{name}.log").open("w+b"))
+            print(f"== tier {name} begins: its output comes when it and the others have ended", flush=True)
+            running[name] = output, pool.submit(run, name, known[name], arguments, output)
+        for name in names:
+            if name not in running:
+                announce(name, known[name])
+                done[name] = run(name, known[name], arguments)
+        for name, (output, future) in running.items():
+            done[name] = future.result()
+            announce(name, known[name])
+            output.seek(0)
+            sys.stdout.write(output.read().decode(errors="replace"))
+            sys.stdout.flush()
+    return [done[name] for name in names]
+
+
+def announce(name: str, tier: Tier) -> None:
+    """Say what runs, and where."""
+    where = "this host" if tier.guest in (None, "host") else f"a guest ({tier.guest})"
+    print(f"== tier {name}: {' '.join(tier.paths)} on {where}", flush=True)
+
+
 def main() -> int:
     """Run what the command line names."""
     known = tiers()
@@ -177,7 +232,7 @@ def main() -> int:
     split = words.index("--") if "--" in words else len(words)
     names: list[str] = parser.parse_args(words[:split]).tier
     arguments = words[split + 1 :]
-    results = [run(name, known[name], arguments) for name in names]
+    results = run_all(names, known, arguments)
     if arguments and any(result.passed or result.failed for result in results):
         # A selection may leave a tier without tests.
         for result in results:

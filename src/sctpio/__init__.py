@@ -28,7 +28,7 @@ from .listener import Listener, Mode, listen
 from .message import Message
 from .options import *  # noqa: F403
 from .options import __all__ as _option_names
-from .stacks import available_stacks, capabilities
+from .stacks import available_stacks, capabilities, usrsctp_config
 from .statistics import EndpointStatistics, Statistics
 from .stream import Stream
 
@@ -63,6 +63,7 @@ __all__ = [
     "connect",
     "listen",
     "open_endpoint",
+    "usrsctp_config",
     *_event_names,
     *_option_names,
 ]

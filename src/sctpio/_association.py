@@ -154,7 +154,8 @@ class Association:
                 if event.state is AssociationState.RESTART:
                     self.restarts += 1
                     self.unconfirmed = 0
-                self.up(event.association_id, event.outbound_streams, event.inbound_streams)
+                if not self.over:
+                    self.up(event.association_id, event.outbound_streams, event.inbound_streams)
             case AssociationState.COMM_LOST | AssociationState.CANT_STR_ASSOC:
                 self.lost = event
             case AssociationState.SHUTDOWN_COMP:

@@ -9,6 +9,7 @@ A carrier is a descriptor that carries one association (`_socket`) or many (`_ma
 """
 
 import asyncio
+import dataclasses
 import logging
 import threading
 import weakref
@@ -20,7 +21,7 @@ from ._codec import MSG_CTRUNC, MSG_EOR, MSG_NOTIFICATION, UNORDERED, ntohl
 from ._waiting import Waiters
 from .address import Address
 from .errors import DecodeError
-from .events import Event, UnknownEvent
+from .events import Event, StreamChange, UnknownEvent
 from .message import Message
 from .options import ReceiveBuffer
 from .stacks.base import MORE, NO_INFO, Outgoing, RawRecord, SendOne, StackSocket
@@ -179,6 +180,16 @@ class Carrier(ABC):
             logger.error("a notification that cannot be read is given as UnknownEvent: %s", error)
             event = UnknownEvent(type=0, flags=0, raw=data)
         self._take_event(event, record[12][: record[11]])
+
+    def _added(self, event: Event, association: Association) -> Event:
+        """Let a StreamChange have the streams that were added, where the stack says how many there are."""
+        if not isinstance(event, StreamChange) or not self.raw.codec.platform.stream_totals:
+            return event
+        return dataclasses.replace(
+            event,
+            outbound_streams=max(0, event.outbound_streams - association.outbound_streams),
+            inbound_streams=max(0, event.inbound_streams - association.inbound_streams),
+        )
 
     @abstractmethod
     def _take_message(self, message: Message) -> None:

@@ -7,6 +7,7 @@ kernel or a peer may have sent, so decoding checks every bound and raises `Decod
 from __future__ import annotations
 
 import dataclasses
+import errno
 import struct
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -93,9 +94,10 @@ class Codec:
             scope_to_index=scope_to_index,
             index_to_scope=index_to_scope,
         )
-        self._wire = Wire(self._addresses, tick)
+        self._wire = Wire(self._addresses, tick, platform.name)
         self._rows = {row.number: row for row in platform.events}
         self._options = {spec.kind: spec for spec in platform.options}
+        self._lacking = {option.kind: option for option in platform.lacking}
         numbers: dict[type[Event], tuple[int, ...]] = {}
         for row in platform.events:
             numbers[row.kind] = (*numbers.get(row.kind, ()), row.number)
@@ -179,12 +181,18 @@ class Codec:
         """Tell number, name and properties of an option.
 
         Raises:
-            ValueError: the stack has no such option.
+            OSError: (ENOPROTOOPT) the stack has no such option.
+            ValueError: it is no option.
         """
         spec = self._options.get(kind)
-        if spec is None:
-            raise ValueError(f"{self.platform.name} has no option {kind.__name__}")
-        return spec
+        if spec is not None:
+            return spec
+        if kind in self._lacking:
+            raise self._lack(self._lacking[kind].name, "such option")
+        raise ValueError(f"{self.platform.name} has no option {kind.__name__}")
+
+    def _lack(self, name: str, what: str) -> OSError:
+        return OSError(errno.ENOPROTOOPT, f"{name}: the {self.platform.name} stack has no {what}")
 
     def encode_query(
         self, query: type[Option] | Option, association_id: int = 0, address: Address | None = None
@@ -202,7 +210,7 @@ class Codec:
         spec = self.option(kind)
         if not spec.readable:
             raise ValueError(f"{kind.__name__} cannot be read, only set")
-        raw: Raw = {}
+        raw: Raw = dict(spec.initial)
         if spec.association_member is not None:
             if association_id in (Scope.CURRENT, Scope.ALL):
                 raise ValueError(
@@ -231,7 +239,7 @@ class Codec:
         """Read what getsockopt gave.
 
         A longer struct is that of a newer stack: the rest is ignored. Of a shorter one of an older
-        stack, the fields that are missing are None.
+        stack, the fields that are missing are None; so are those that the stack does not have.
 
         Raises:
             DecodeError: the struct is too short or malformed.
@@ -257,6 +265,7 @@ class Codec:
         Raises:
             ValueError: the option or a field that was given cannot be set, or not for that scope, fields
                 contradict each other, or a field is None where the struct cannot leave it (`merge` first).
+            OSError: (ENOPROTOOPT) the stack has no such option, or not a field or value that was given.
         """
         spec = self.option(type(value))
         name = type(value).__name__
@@ -267,6 +276,9 @@ class Codec:
         if scoped and association_id not in spec.scopes:
             accepted = ", ".join(["an association", *(f"Scope.{scope.name}" for scope in spec.scopes)])
             raise ValueError(f"{name} cannot be set for {Scope(association_id)!r}; accepted: {accepted}")
+        for attribute in spec.absent:
+            if getattr(value, attribute) is not None:
+                raise self._lack(spec.name, attribute)
         for attribute in fixed:
             if getattr(value, attribute) is not None:
                 raise ValueError(f"{name}: {attribute}={getattr(value, attribute)!r} cannot be set")
@@ -309,7 +321,7 @@ class Codec:
         association_id: int,
         prepare: Callable[[Any, Raw], None] | None,
     ) -> bytes:
-        raw: Raw = {}
+        raw: Raw = dict(spec.initial)
         if spec.association_member is not None:
             raw[spec.association_member] = association_id
         for column in spec.columns:

@@ -39,6 +39,9 @@ def ended_by(code: int, lost: AssociationChange | None, peer: Address) -> Except
     cause = b"" if lost is None else lost.cause
     error = ErrorCause.NO_ERROR if lost is None else lost.error
     if lost is not None and lost.state is AssociationState.CANT_STR_ASSOC:
+        if code == errno.ECONNRESET:
+            # Refused late: the peer took our INIT, and not our COOKIE ECHO.
+            code = errno.ECONNREFUSED
         code = code or (errno.ECONNREFUSED if lost.info or error else errno.ETIMEDOUT)
         return OSError(code, f"{os.strerror(code)} (no association with {peer})")
     aborted = code in (errno.ECONNRESET, errno.ECONNABORTED) or error or (lost is not None and lost.info)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .errors import DecodeError
 
-__all__ = ["STORAGE", "Layout", "Member", "Raw", "htonl", "ntohl", "swap16", "swap32"]
+__all__ = ["STORAGE", "Layout", "Member", "Raw", "htonl", "notification", "ntohl", "swap16", "swap32"]
 
 STORAGE = "128s"
 """struct sockaddr_storage: 128 bytes, aligned as a long."""
@@ -116,3 +116,9 @@ class Layout:
             return self._struct.pack(*filled)
         except struct.error as error:
             raise ValueError(f"{self.name}: {error}") from None
+
+
+def notification(name: str, prefix: str, *members: tuple[str, str | Layout], packed: bool = False) -> Layout:
+    """Make the struct of a notification, which begins with type, flags and length."""
+    head = ((f"{prefix}_type", "H"), (f"{prefix}_flags", "H"), (f"{prefix}_length", "I"))
+    return Layout(name, *head, *members, packed=packed)

@@ -184,8 +184,14 @@ class Link:
         association.dry_wanted += 1
         try:
             # Subscribing makes the stack answer at once where everything is acknowledged already.
-            self.carrier.raw.subscribe(SenderDry, False, association.id)
-            self.carrier.raw.subscribe(SenderDry, True, association.id)
+            try:
+                self.carrier.raw.subscribe(SenderDry, False, association.id)
+                self.carrier.raw.subscribe(SenderDry, True, association.id)
+            except OSError as error:
+                if alive(self.carrier.raw, association.id):
+                    raise
+                # It has ended since we looked.
+                raise self.send_failed(OSError(errno.EPIPE, error.strerror)) from None
             while association.dry_count == before:
                 if association.end is not None:
                     raise association.outcome()

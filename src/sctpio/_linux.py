@@ -23,4 +23,5 @@ LINUX = Platform(
     length_byte=False,
     events=EVENTS,
     options=(*OPTIONS, *PATHS, *AUTH, *STREAMS),
+    inside={"SCTP_I_WANT_MAPPED_V4_ADDR": 12, "SCTP_RECVRCVINFO": 32, "SCTP_EVENT": 127},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._layout import STORAGE, Layout
+from ._layout import STORAGE, Layout, notification
 from ._linux_structs import DATA_SENT, DATA_UNORDERED, SNDINFO, SNDRCVINFO
 from ._tables import (
     Column,
@@ -39,13 +39,8 @@ from .events import (
 __all__ = ["EVENTS"]
 
 
-def _notification(name: str, prefix: str, *members: tuple[str, str | Layout], packed: bool = False) -> Layout:
-    head = ((f"{prefix}_type", "H"), (f"{prefix}_flags", "H"), (f"{prefix}_length", "I"))
-    return Layout(name, *head, *members, packed=packed)
-
-
 def _send_failed(name: str, info: str, inner: Layout) -> Layout:
-    return _notification(name, "ssf", ("ssf_error", "I"), (info, inner), ("ssf_assoc_id", "i"))
+    return notification(name, "ssf", ("ssf_error", "I"), (info, inner), ("ssf_assoc_id", "i"))
 
 
 def _send_failed_columns(prefix: str, stream: str) -> tuple[Column, ...]:
@@ -66,7 +61,7 @@ EVENTS = (
         "SCTP_ASSOC_CHANGE",
         0x8001,
         AssociationChange,
-        _notification(
+        notification(
             "sctp_assoc_change",
             "sac",
             ("sac_state", "H"),
@@ -90,7 +85,7 @@ EVENTS = (
         "SCTP_PEER_ADDR_CHANGE",
         0x8002,
         PeerAddressChange,
-        _notification(
+        notification(
             "sctp_paddr_change",
             "spc",
             ("spc_aaddr", STORAGE),
@@ -132,7 +127,7 @@ EVENTS = (
         "SCTP_REMOTE_ERROR",
         0x8004,
         RemoteError,
-        _notification("sctp_remote_error", "sre", ("sre_error", "H"), ("sre_assoc_id", "i")),
+        notification("sctp_remote_error", "sre", ("sre_error", "H"), ("sre_assoc_id", "i")),
         (cause("error", "sre_error"), number("association_id", "sre_assoc_id")),
         tail=Tail("data"),
         rfc="6458 6.1.3",
@@ -142,7 +137,7 @@ EVENTS = (
         "SCTP_SHUTDOWN_EVENT",
         0x8005,
         ShutdownEvent,
-        _notification("sctp_shutdown_event", "sse", ("sse_assoc_id", "i")),
+        notification("sctp_shutdown_event", "sse", ("sse_assoc_id", "i")),
         (number("association_id", "sse_assoc_id"),),
         rfc="6458 6.1.5",
         since="2.6",
@@ -151,7 +146,7 @@ EVENTS = (
         "SCTP_PARTIAL_DELIVERY_EVENT",
         0x8006,
         PartialDelivery,
-        _notification(
+        notification(
             "sctp_pdapi_event",
             "pdapi",
             ("pdapi_indication", "I"),
@@ -172,7 +167,7 @@ EVENTS = (
         "SCTP_ADAPTATION_INDICATION",
         0x8007,
         AdaptationIndication,
-        _notification("sctp_adaptation_event", "sai", ("sai_adaptation_ind", "I"), ("sai_assoc_id", "i")),
+        notification("sctp_adaptation_event", "sai", ("sai_adaptation_ind", "I"), ("sai_assoc_id", "i")),
         (
             number("indication", "sai_adaptation_ind"),
             number("association_id", "sai_assoc_id"),
@@ -184,7 +179,7 @@ EVENTS = (
         "SCTP_AUTHENTICATION_EVENT",
         0x8008,
         AuthenticationEvent,
-        _notification(
+        notification(
             "sctp_authkey_event",
             "auth",
             ("auth_keynumber", "H"),
@@ -205,7 +200,7 @@ EVENTS = (
         "SCTP_SENDER_DRY_EVENT",
         0x8009,
         SenderDry,
-        _notification("sctp_sender_dry_event", "sender_dry", ("sender_dry_assoc_id", "i")),
+        notification("sctp_sender_dry_event", "sender_dry", ("sender_dry_assoc_id", "i")),
         (number("association_id", "sender_dry_assoc_id"),),
         rfc="6458 6.1.9",
         since="2.6.37",
@@ -214,7 +209,7 @@ EVENTS = (
         "SCTP_STREAM_RESET_EVENT",
         0x800A,
         StreamReset,
-        _notification("sctp_stream_reset_event", "strreset", ("strreset_assoc_id", "i")),
+        notification("sctp_stream_reset_event", "strreset", ("strreset_assoc_id", "i")),
         (
             enumerated("flags", "strreset_flags", StreamResetFlags),
             number("association_id", "strreset_assoc_id"),
@@ -227,7 +222,7 @@ EVENTS = (
         "SCTP_ASSOC_RESET_EVENT",
         0x800B,
         AssociationReset,
-        _notification(
+        notification(
             "sctp_assoc_reset_event",
             "assocreset",
             ("assocreset_assoc_id", "i"),
@@ -248,7 +243,7 @@ EVENTS = (
         "SCTP_STREAM_CHANGE_EVENT",
         0x800C,
         StreamChange,
-        _notification(
+        notification(
             "sctp_stream_change_event",
             "strchange",
             ("strchange_assoc_id", "i"),

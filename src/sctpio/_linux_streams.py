@@ -44,7 +44,7 @@ from .options import (
     StreamSchedulerValue,
 )
 
-__all__ = ["OPTIONS"]
+__all__ = ["OPTIONS", "with_policy"]
 
 _RECONFIG = "ReconfigSupported on both ends and EnableStreamReset on this one"
 
@@ -63,7 +63,7 @@ _PR_COUNTERS = (
 )
 
 
-def _with_policy(policy: int, column: Column) -> Column:
+def with_policy(policy: int, column: Column) -> Column:
     """Let a column of sctp_default_prinfo be the value of one policy."""
 
     def load(raw: Raw, wire: Wire) -> object:
@@ -84,9 +84,9 @@ OPTIONS = (
         114,
         Layout("sctp_default_prinfo", ("pr_assoc_id", "i"), ("pr_value", "I"), ("pr_policy", "H")),
         (
-            _with_policy(PR_TTL, seconds("lifetime", "pr_value")),
-            _with_policy(PR_RTX, number("max_retransmissions", "pr_value")),
-            _with_policy(PR_PRIO, number("priority", "pr_value")),
+            with_policy(PR_TTL, seconds("lifetime", "pr_value")),
+            with_policy(PR_RTX, number("max_retransmissions", "pr_value")),
+            with_policy(PR_PRIO, number("priority", "pr_value")),
         ),
         association_member="pr_assoc_id",
         rfc="6458 8.1.32",

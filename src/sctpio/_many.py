@@ -203,7 +203,7 @@ class Many(Carrier):
             self.hub.publish(event)
             return
         association = link.association
-        association.take_event(event)
+        association.take_event(self._added(event, association))
         if isinstance(event, SenderDry):
             self._room.dry(association)
         if change is not None and change.state in LAST:
@@ -211,9 +211,11 @@ class Many(Carrier):
             self._ending.append(link)
 
     def _expected(self, identifier: int) -> bool:
-        """Whether a COMM_UP is for an association that is being set up; of another it is the successor."""
+        """Whether a COMM_UP is for an association that we began; of another one it is the successor."""
         link = self.members.get(identifier)
-        return link is not None and not (link.association.over or link.association.established)
+        if link is None:
+            return False
+        return identifier in self._begun or not (link.association.over or link.association.established)
 
     def _add(self, identifier: int, peer: Address) -> Link:
         predecessor = self.members.get(identifier)
@@ -275,6 +277,9 @@ class Many(Carrier):
         except BaseException:
             if self._wanted[identifier] == 1 and identifier in self._begun:
                 link.abort()
+                # It may have come up meanwhile. Not every stack tells the end of what was not up.
+                self.read_now()
+                self._drop(link)
             raise
         else:
             self._begun.pop(identifier, None)

@@ -58,7 +58,7 @@ class HmacIdentifiers(Option):
     """The algorithms that the peer may use, the preferred one first (SCTP_HMAC_IDENT, RFC 6458 8.1.17).
 
     One to four, with SHA1 among them, as RFC 4895 asks; for associations to come. One that the stack does not
-    have is EOPNOTSUPP.
+    have is EOPNOTSUPP, on usrsctp EINVAL; Debian's build of it has SHA1 alone.
     """
 
     identifiers: Annotated[tuple[HmacIdentifier, ...], Several(Member(HmacIdentifier), 1, 4)]

@@ -39,7 +39,8 @@ class PathState(OpenIntEnum):
 class PeerAddressInfo(Option):
     """One path, as it is now (SCTP_GET_PEER_ADDR_INFO, RFC 6458 section 8.2.2). Read only.
 
-    `cwnd` and `mtu` are bytes; `srtt` and `rto` are seconds. It is asked for with an address.
+    `cwnd` and `mtu` are bytes, the latter without the headers of IP and SCTP on usrsctp; `srtt` and
+    `rto` are seconds. It is asked for with an address.
     """
 
     address: Address
@@ -61,6 +62,10 @@ class PeerAddressParameters(Option):
     ``path_mtu_discovery=False``. `sack_delay` is in seconds up to 0.5; giving it turns delayed
     SACKs on. `ipv6_flow_label` has 20 bits, `dscp` is the code point (0 to 63).
     `demand_heartbeat` sends one heartbeat now, and is never reported.
+
+    usrsctp has no `sack_delay` and `delayed_sack` here, takes ``path_mtu_discovery=False`` only together
+    with a `path_mtu` from 512 to 65535, without the headers of IP and SCTP, and does not know
+    `ipv6_flow_label` on IPv4 sockets.
     """
 
     address: Annotated[Address | None, Path()] = None

@@ -43,7 +43,8 @@ class PrPolicy(OpenIntEnum):
 class Scheduler(OpenIntEnum):
     """Which stream sends next (enum sctp_sched_type, RFC 8260 section 3).
 
-    FAIR_CAPACITY and WEIGHTED_FAIR are in Linux since 6.4: an older kernel says EINVAL.
+    FAIR_CAPACITY and WEIGHTED_FAIR are in Linux since 6.4: an older kernel says EINVAL. usrsctp has no
+    WEIGHTED_FAIR. An association begins with FCFS.
     """
 
     FCFS = 0
@@ -122,8 +123,8 @@ class ReconfigSupported(Toggle):
 class EnableStreamReset(Option):
     """What this end and its peer may ask for (SCTP_ENABLE_STREAM_RESET, RFC 6525 section 6.3.1; Linux 4.11).
 
-    Nothing, by default: what is not enabled cannot be asked for here (ENOPROTOOPT), and is denied to the
-    peer.
+    Nothing, by default: what is not enabled is denied to the peer, and on Linux cannot be asked for here
+    either (ENOPROTOOPT).
     """
 
     reset_streams: Switch = None
@@ -137,6 +138,7 @@ class ResetStreams(Option):
 
     One or both directions; an empty `streams` is all of them. How it went comes as a `StreamReset` event. Not
     enabled is ENOPROTOOPT; with a request under way it is EINPROGRESS, with unsent data on a stream EAGAIN.
+    usrsctp says EALREADY with a request under way.
     """
 
     incoming: Annotated[bool, Boolean()] = False
@@ -186,8 +188,8 @@ class StreamSchedulerValue(Option):
     """What the scheduler knows of a stream (SCTP_STREAM_SCHEDULER_VALUE, RFC 8260 4.3.3; Linux 4.15).
 
     `Scheduler.PRIORITY`: a lower value goes first. `WEIGHTED_FAIR`: the weight, from 1. The others ignore it
-    without a word. It is read by value: ``get_option(StreamSchedulerValue(3))``. Of associations that there
-    are, never of those to come.
+    without a word on Linux, and are EINVAL on usrsctp. It is read by value:
+    ``get_option(StreamSchedulerValue(3))``. Of associations that there are, never of those to come.
     """
 
     stream: Number16

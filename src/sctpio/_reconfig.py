@@ -1,7 +1,8 @@
 """Changing the streams of an association (RFC 6525): a request to the peer, and the event that answers it."""
 
+import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from ._events import EventStream, open_events
@@ -13,6 +14,9 @@ from .options import AddStreams, Option, ResetAssociation, ResetStreams
 __all__ = ["add_streams", "reset_association", "reset_streams"]
 
 E = TypeVar("E", StreamReset, StreamChange, AssociationReset)
+
+# Seconds to wait for the end of an earlier request.
+MOST_PATIENCE = 30.0
 
 REFUSED = StreamResetFlags.DENIED | StreamResetFlags.FAILED
 
@@ -28,10 +32,26 @@ async def reset_streams(link: Link, streams: tuple[int, ...], *, outgoing: bool,
             raise StreamOutOfRangeError(beyond[0], limit)
     answers: list[Callable[[StreamReset], bool]] = []
     if outgoing:
-        answers.append(lambda event: StreamResetFlags.OUTGOING in event.flags and event.streams == streams)
+        answers.append(_resets(StreamResetFlags.OUTGOING, streams or range(association.outbound_streams)))
     if incoming:
-        answers.append(lambda event: StreamResetFlags.INCOMING in event.flags and event.streams == streams)
+        answers.append(_resets(StreamResetFlags.INCOMING, streams or range(association.inbound_streams)))
     await _ask(link, ResetStreams(incoming, outgoing, streams), StreamReset, answers)
+
+
+def _resets(direction: StreamResetFlags, streams: Iterable[int]) -> Callable[[StreamReset], bool]:
+    """Take events until they have told of all these streams: a stack may reset each when it can."""
+    left = set(streams)
+
+    def answers(event: StreamReset) -> bool:
+        if direction not in event.flags:
+            return False
+        if event.flags & REFUSED:
+            return not event.streams or not left.isdisjoint(event.streams)
+        # Without any it is of all.
+        left.difference_update(event.streams or tuple(left))
+        return not left
+
+    return answers
 
 
 async def add_streams(link: Link, outbound: int, inbound: int) -> None:
@@ -71,13 +91,22 @@ async def _ask(link: Link, request: Option, kind: type[E], answers: list[Callabl
             async for event in events:
                 if not isinstance(event, kind):
                     continue
-                answered = [answer for answer in answers if answer(event)]
+                answered = [answer for answer in answers if answer(event) or _refused_all(event)]
                 if answered and event.flags & REFUSED:
                     raise ReconfigurationError(type(request).__name__, event.flags)
                 answers = [answer for answer in answers if answer not in answered]
                 if not answers:
                     return
         raise association.outcome()
+
+
+def _refused_all(event: StreamReset | StreamChange | AssociationReset) -> bool:
+    """Tell a refusal to add streams that says nothing of how many."""
+    return (
+        isinstance(event, StreamChange)
+        and bool(event.flags & REFUSED)
+        and not (event.outbound_streams or event.inbound_streams)
+    )
 
 
 async def _request(link: Link, request: Option, answers: EventStream[Any]) -> None:
@@ -88,10 +117,14 @@ async def _request(link: Link, request: Option, answers: EventStream[Any]) -> No
             if error.errno == errno.EAGAIN:
                 # What was sent on the streams must be acknowledged first.
                 await link.flush()
-            elif error.errno == errno.EINPROGRESS:
-                # A request whose task was cancelled is still under way.
-                if await anext(answers, None) is None:
-                    raise link.association.outcome() from None
+            elif error.errno in (errno.EINPROGRESS, errno.EALREADY):
+                # Another is under way, as of a cancelled task. Linux answers some of usrsctp's never.
+                try:
+                    async with asyncio.timeout(MOST_PATIENCE):
+                        if await anext(answers, None) is None:
+                            raise link.association.outcome() from None
+                except TimeoutError:
+                    raise error from None
             else:
                 raise
         else:

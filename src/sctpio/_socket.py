@@ -90,7 +90,7 @@ class Socket(Carrier):
         self.association.feed(message)
 
     def _take_event(self, event: Event, source: bytes) -> None:
-        self.association.take_event(event)
+        self.association.take_event(self._added(event, self.association))
 
     def resume(self) -> None:
         """Read again where a full buffer stopped it and there is room now."""

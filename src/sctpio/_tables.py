@@ -9,8 +9,8 @@ from __future__ import annotations
 import enum
 import errno
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ._layout import Layout, Raw, swap16, swap32
@@ -25,6 +25,7 @@ __all__ = [
     "FUTURE_ONLY",
     "Column",
     "EventRow",
+    "Lacking",
     "OptionSpec",
     "Platform",
     "Tail",
@@ -37,6 +38,8 @@ __all__ = [
     "network32",
     "number",
     "record",
+    "renumbered",
+    "replaced",
     "seconds",
     "sockaddr",
     "switch",
@@ -46,10 +49,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What columns need besides the struct: sockaddrs, and the kernel's tick in seconds."""
+    """What columns need besides the struct: sockaddrs, the kernel's tick in seconds, the stack's name."""
 
     addresses: SockaddrCodec
     tick: float
+    stack: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,38 @@ def boolean(attribute: str, member: str) -> Column:
 def enumerated(attribute: str, member: str, kind: type[enum.IntEnum | enum.IntFlag]) -> Column:
     """A member of an enum, by its number."""
     return _column(attribute, member, kind, int)
+
+
+def renumbered(
+    attribute: str,
+    member: str,
+    kind: type[enum.IntEnum],
+    numbers: Mapping[enum.IntEnum, int],
+    also: Mapping[int, enum.IntEnum] | None = None,
+) -> Column:
+    """A member of an enum for which the stack has numbers of its own; `also` are more that it may give.
+
+    A number that the stack does not have is kept, as that of a newer stack, unless it would become another
+    member by that: then it is a DecodeError. A member that the stack does not have is an OSError
+    (ENOPROTOOPT).
+    """
+    members = {theirs: ours for ours, theirs in numbers.items()} | dict(also or {})
+    known = {int(ours) for ours in kind}
+
+    def load(raw: Raw, wire: Wire) -> enum.IntEnum:
+        theirs = raw[member]
+        if theirs in members:
+            return members[theirs]
+        if theirs in known:
+            raise DecodeError(f"{member} is {theirs}, which {wire.stack} does not have")
+        return kind(theirs)
+
+    def dump(raw: Raw, value: enum.IntEnum, wire: Wire) -> None:
+        if int(value) in known and value not in numbers:
+            raise OSError(errno.ENOPROTOOPT, f"the {wire.stack} stack has no {kind.__name__}.{value.name}")
+        raw[member] = numbers.get(value, int(value))
+
+    return Column(attribute, (member,), load, dump)
 
 
 def network32(attribute: str, member: str) -> Column:
@@ -199,6 +235,14 @@ def record(attribute: str, kind: type[Any], columns: tuple[Column, ...]) -> Colu
     return Column(attribute, tuple(m for column in columns for m in column.members), load, dump)
 
 
+def replaced(
+    columns: tuple[Column, ...], *others: Column, without: tuple[str, ...] = ()
+) -> tuple[Column, ...]:
+    """Give the columns with others of the same attributes in their places, some left out."""
+    by_attribute = {column.attribute: column for column in others}
+    return tuple(by_attribute.get(c.attribute, c) for c in columns if c.attribute not in without)
+
+
 @dataclass(frozen=True, slots=True)
 class Tail:
     """What follows a struct and becomes one attribute: bytes, or a tuple of numbers.
@@ -243,7 +287,7 @@ class EventRow:
     """One notification: its number and name, the event it becomes, and its struct.
 
     The first three members of the struct are type, flags and length. `rfc` is the section that
-    specifies it, `since` the release that brought it.
+    specifies it, `since` the release that brought it, "" where that does not matter.
     """
 
     name: str
@@ -272,11 +316,13 @@ def _no_preparation(value: Any, raw: Raw) -> None:
 class OptionSpec:
     """One option: its name and number, the type it becomes, and its struct.
 
-    `rfc` is the section that specifies it, `since` the release that brought it, `scopes` what may be
-    set besides one association, and `needs` says in words without what the stack refuses it.
+    `rfc` is the section that specifies it, `since` the release that brought it ("" where that does not
+    matter), `scopes` what may be set besides one association, and `needs` says in words without what the
+    stack refuses it.
     `association_member`, `path_member` and `keys` (attributes) are where a query names what it asks
     about. `minimum_size` is the size of an older, shorter form of the struct that a stack may give.
-    `prepare` checks and completes what the columns of a value that is to be set have written.
+    `prepare` checks and completes what the columns of a value that is to be set have written. `initial` is
+    what members hold that no column writes, where that is not zero.
     """
 
     kind: type[Option]
@@ -297,6 +343,7 @@ class OptionSpec:
     prepare: Callable[[Any, Raw], None] = _no_preparation
     scopes: tuple[Scope, ...] = ()
     needs: str = ""
+    initial: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def per_association(self) -> bool:
@@ -322,6 +369,12 @@ class OptionSpec:
         return (*(column.attribute for column in self.columns), *tail)
 
     @property
+    def absent(self) -> tuple[str, ...]:
+        """Name the fields of the option that the stack does not have."""
+        names = [f.name for f in fields(self.kind)]
+        return tuple(name for name in names if name not in self.attributes)
+
+    @property
     def required(self) -> tuple[str, ...]:
         """Name what can be set and cannot be left."""
         free = {column.attribute for column in self.columns if column.leave} | read_only_fields(self.kind)
@@ -330,7 +383,7 @@ class OptionSpec:
     def explain(self, code: int) -> str:
         """Say which option an errno is about, and what it may lack."""
         words = [self.name]
-        if code == errno.ENOPROTOOPT:
+        if self.since and code == errno.ENOPROTOOPT:
             words.append(f"in Linux since {self.since}")
         if self.needs and code in _LACKING:
             words.append(f"needs {self.needs}")
@@ -338,10 +391,22 @@ class OptionSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Lacking:
+    """An option that a stack does not have: its name elsewhere, and what is there instead, or why not."""
+
+    kind: type[Option]
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Platform:
     """The numbers and structs of one stack on one system.
 
-    Of two rows of the same event, the first is the preferred one.
+    Of two rows of the same event, the first is the preferred one. Each option is either in `options` or in
+    `lacking`; `inside` are the numbers of those that are no `Option`, because the stack's module sets them.
+    `stream_totals` tells that a StreamChange has the counts after the change instead of the added ones: who
+    knows the counts before it has to subtract them.
     """
 
     name: str
@@ -350,6 +415,9 @@ class Platform:
     length_byte: bool
     events: tuple[EventRow, ...]
     options: tuple[OptionSpec, ...]
+    inside: Mapping[str, int]
+    lacking: tuple[Lacking, ...] = ()
+    stream_totals: bool = False
 
     @property
     def layouts(self) -> tuple[Layout, ...]:

@@ -218,6 +218,9 @@ class Endpoint(LocalEndpoint):
         """
         many = self._many
         links = [link for link in many.members.values() if not link.association.over]
+        for link in links:
+            if not link.association.established:
+                link.abort()
         many.close()
         self._intake.clear()
         self._intake.wake_all()
@@ -273,8 +276,6 @@ async def _open_endpoint(local: AddressLike | None, listening: bool, settings: S
 
 
 async def _end(link: Link) -> None:
-    if not link.association.established:
-        link.abort()
     try:
         await link.close()
     except OSError:

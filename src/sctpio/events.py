@@ -158,7 +158,8 @@ class AssociationChange(Event):
     """An association has come up or ended (SCTP_ASSOC_CHANGE, RFC 6458 section 6.1.1).
 
     `error` is the cause of an end. The stream counts are the negotiated ones. `info` holds the
-    error causes of the peer's ABORT as they were on the wire, without the chunk header.
+    error causes of the peer's ABORT as they were on the wire, without the chunk header; usrsctp
+    keeps 508 bytes of them.
     """
 
     state: AssociationState
@@ -172,12 +173,13 @@ class AssociationChange(Event):
     def cause(self) -> bytes:
         """The reason that the peer's upper layer gave for its ABORT, b"" where there is none.
 
-        It is the content of the User-Initiated Abort cause (RFC 9260 section 3.3.10.12).
+        It is the content of the User-Initiated Abort cause (RFC 9260 section 3.3.10.12), or what `info` has
+        of it.
         """
         rest = self.info
         while len(rest) >= 4:
             code, length = struct.unpack_from("!HH", rest)
-            if not 4 <= length <= len(rest):
+            if length < 4:
                 return b""
             if code == ErrorCause.USER_INITIATED_ABORT:
                 return rest[4:length]
@@ -189,7 +191,8 @@ class AssociationChange(Event):
 class PeerAddressChange(Event):
     """A peer's address changed its state (SCTP_PEER_ADDR_CHANGE, RFC 6458 section 6.1.2).
 
-    `error` means something only where the state is about reachability.
+    `error` means something only where the state is about reachability, and is always
+    FAILED_THRESHOLD on usrsctp.
     """
 
     address: Address
@@ -202,7 +205,8 @@ class PeerAddressChange(Event):
 class RemoteError(Event):
     """The peer sent an ERROR chunk (SCTP_REMOTE_ERROR, RFC 6458 section 6.1.3).
 
-    `data` is the content of the error cause as it was on the wire, padding included.
+    `data` is the content of the error cause as it was on the wire; on Linux with its padding. Of a
+    chunk with several causes Linux tells each, usrsctp the first.
     """
 
     error: ErrorCause
@@ -215,8 +219,9 @@ class SendFailed(Event):
     """A message, or a fragment of one, could not be delivered (RFC 6458 sections 6.1.4, 6.1.11).
 
     `data` is the payload. `sent` tells whether it was ever put on the wire. `flags` is the number
-    that the stack gave; Linux gives the flags of the DATA chunk (RFC 9260 section 3.3.1), in
-    which 0x3 means that this is a whole message and 0x4 that it was unordered.
+    that the stack gave: the flags of the DATA chunk (RFC 9260 section 3.3.1), in which 0x3 means
+    that this is a whole message and 0x4 that it was unordered. usrsctp does not tell the latter of
+    what was in no chunk yet.
     """
 
     data: bytes

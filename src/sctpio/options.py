@@ -8,7 +8,8 @@ about something (a stream, a policy) are read by a value that names it:
 ``get_option(StreamSchedulerValue(stream=3))``.
 
 Each field's rule stands in its annotation. An option is added by one dataclass here, or in the `_options_*`
-module of its subject, and one row in the table of each stack (`_linux`).
+module of its subject, and one row in the table of each stack (`_linux`, `_usrsctp`). What a stack does not
+have, an option, a field or a value, is an OSError (ENOPROTOOPT) that names it.
 """
 
 from __future__ import annotations
@@ -256,7 +257,10 @@ class DelayedSack(Option):
 
 @dataclass(frozen=True, slots=True)
 class MaxSegment(Option):
-    """The largest fragment of a message, in bytes; 0 is what the path allows (SCTP_MAXSEG)."""
+    """The largest fragment of a message, in bytes; 0 is what the path allows (SCTP_MAXSEG).
+
+    On an association usrsctp reports what the fragments are, also where that is what the path allows.
+    """
 
     size: Number16 = None
 
@@ -296,7 +300,8 @@ class DefaultSendParameters(Option):
 class SendBuffer(Option):
     """The bytes that may wait to be acknowledged, and the largest message (SO_SNDBUF).
 
-    Linux clamps what is set to net.core.wmem_max and doubles it: the double is reported.
+    Linux clamps what is set to net.core.wmem_max and doubles it: the double is reported. usrsctp takes it as
+    it is.
     """
 
     size: Bytes = None
@@ -306,7 +311,8 @@ class SendBuffer(Option):
 class ReceiveBuffer(Option):
     """The bytes that may wait to be read; set it before connect or listen (SO_RCVBUF).
 
-    Linux clamps what is set to net.core.rmem_max and doubles it: the double is reported.
+    Linux clamps what is set to net.core.rmem_max and doubles it: the double is reported. usrsctp takes it as
+    it is.
     """
 
     size: Bytes = None

@@ -17,7 +17,7 @@ from sctpio import (
     PeerAddressThresholds,
     listen,
 )
-from support import Pair, connected, until
+from support import STACK, Pair, connected, until
 
 ON: dict[str, Any] = {"options": [AuthSupported(), AsconfSupported()]}
 OFF: dict[str, Any] = {"options": [AsconfSupported(False)]}
@@ -42,7 +42,8 @@ async def test_adding_preferring_and_removing_a_local_address(movable: Pair) -> 
     async def seen(state: AddressState, host: str) -> None:
         async with asyncio.timeout(20):
             async for event in events:
-                if (event.state, event.address) == (state, at(movable, host)):  # type: ignore[union-attr]
+                # usrsctp leaves out the port of a path that was made primary.
+                if (event.state, event.address.hosts) == (state, at(movable, host).hosts):  # type: ignore[union-attr]
                     return
 
     client.add_local_address("127.0.0.3:0")
@@ -66,14 +67,15 @@ async def test_adding_preferring_and_removing_a_local_address(movable: Pair) -> 
 
 async def test_what_cannot_be_changed_says_why(movable: Pair) -> None:
     client, server, _ = movable
-    for call, address, number in (
-        (client.remove_local_address, "127.0.0.2:0", errno.EBUSY),
+    for call, address, *numbers in (
+        # EINVAL is what RFC 6458 9.1 has.
+        (client.remove_local_address, "127.0.0.2:0", errno.EBUSY, errno.EINVAL),
         (client.add_local_address, "10.99.99.99:0", errno.EADDRNOTAVAIL),
         (server.set_primary, "127.0.0.77:0", errno.EINVAL),
     ):
         with pytest.raises(OSError, match=r"127\.0\.0\.2|10\.99\.99\.99|SCTP_PRIMARY_ADDR") as caught:
             call(address)
-        assert caught.value.errno == number
+        assert caught.value.errno in numbers
     for bad in ("127.0.0.3/127.0.0.4:0", "127.0.0.3:1", ":0"):
         with pytest.raises(ValueError, match="one host"):
             client.add_local_address(bad)
@@ -95,9 +97,12 @@ async def test_without_asconf_at_one_end_nothing_is_changed() -> None:
 
 async def test_a_wildcard_listener_has_every_address_already() -> None:
     async with listen(":0", **ON) as listener:
-        assert {"127.0.0.1", "127.0.0.2", "::1"} <= {str(host) for host in listener.local_addresses.hosts}
+        # usrsctp learns what no interface lists when it is bound, or called there.
+        expected = {"127.0.0.1", "::1", *(["127.0.0.2"] if STACK == "kernel" else [])}
+        assert expected <= {str(host) for host in listener.local_addresses.hosts}
 
 
+@pytest.mark.kernel_only("usrsctp has no SCTP_PEER_ADDR_THLDS_V2")
 async def test_thresholds_by_path(pair: Pair) -> None:
     path = pair.client.primary_path
     before = pair.client.get_option(PeerAddressThresholds, path=path)

@@ -17,10 +17,13 @@ from sctpio import (
     connect,
     listen,
 )
-from sctpio.stacks.kernel import LEAST_ARENA, KernelSocket
-from support import Pair, connected, settled, until
+from sctpio.stacks._native import LEAST_ARENA, NativeSocket
+from support import STACK, Pair, connected, settled, until
 
 KIB = 1024
+
+# Wake-ups in half a second by answers to probes of a closed window: usrsctp tells of every packet.
+PROBES = 4 if STACK == "usrsctp" else 1
 
 
 async def test_send_waits_while_the_peer_does_not_read() -> None:
@@ -32,15 +35,16 @@ async def test_send_waits_while_the_peer_does_not_read() -> None:
         sender = asyncio.create_task(pair.client.send_many([bytes(10 * KIB)] * total))
         await until(lambda: pair.client.statistics().waiting_senders == 1)
         await until(lambda: pair.server.statistics().reading_paused)
-        await settled(lambda: pair.client.statistics().messages_sent)
+        # Probes of the closed window, a second apart, may still find room for one more.
+        await settled(lambda: pair.client.statistics().messages_sent, quiet=0.3 if STACK == "kernel" else 3)
         # Everybody waits: memory does not grow, and nobody is woken.
         before = pair.client.statistics(), pair.server.statistics()
         await asyncio.sleep(0.5)
         after = pair.client.statistics(), pair.server.statistics()
         assert after[1].unread_bytes <= 64 * KIB + LEAST_ARENA
         assert after[0].messages_sent == before[0].messages_sent < total // 2
-        assert after[0].wakeups - before[0].wakeups <= 1
-        assert after[1].wakeups - before[1].wakeups <= 1
+        assert after[0].wakeups - before[0].wakeups <= PROBES
+        assert after[1].wakeups - before[1].wakeups <= PROBES
         received = 0
         while received < total:
             received += len(await pair.server.receive_many())
@@ -53,6 +57,7 @@ async def test_waiting_senders_take_turns(pair: Pair) -> None:
     pair.server._link.carrier._set_reading(False)
     sender = asyncio.create_task(pair.client.send_many([bytes(20_000)] * 100))
     await until(lambda: pair.client.statistics().waiting_senders == 1)
+    await settled(lambda: pair.client.statistics().messages_sent)
     order: list[int] = []
 
     async def send(number: int) -> None:
@@ -181,9 +186,9 @@ async def test_a_slow_reader_of_another_stream_is_waited_for() -> None:
         async with asyncio.timeout(20):
             assert (await waiting).data == b"at last"
         await sender
-        assert read == list(range(50))
         await pair.client.close()
         await reader
+        assert read == list(range(50))
 
 
 async def test_a_slow_reader_that_dies_is_noticed() -> None:
@@ -304,7 +309,7 @@ async def test_out_of_descriptors_an_ending_association_is_looked_at_now_and_the
     def no_descriptor(self: object) -> object:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(KernelSocket, "watch_end", no_descriptor)
+    monkeypatch.setattr(NativeSocket, "watch_end", no_descriptor)
     async with connected(connect_with={"options": [SendBuffer(200 * KIB)]}) as pair:
         await pair.server.send_many([b"%d" % number for number in range(50)])
         await until(lambda: pair.client.statistics().unread_messages == 50)

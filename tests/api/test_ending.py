@@ -19,12 +19,14 @@ from sctpio import (
     Conn,
     EndOfAssociation,
     ErrorCause,
+    ReceiveBuffer,
     RtoInfo,
+    SendBuffer,
     ShutdownEvent,
     connect,
     listen,
 )
-from support import Pair, associations, connected, until
+from support import STACK, Pair, associations, connected, until
 
 
 def calls(conn: Conn) -> list[Callable[[], Coroutine[Any, Any, Any]]]:
@@ -141,9 +143,10 @@ async def test_an_abort_with_a_cause_says_that_it_cannot_carry_it(
     pair: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
     await pair.client.abort(b"out of service")
-    with pytest.raises(AssociationAbortedError):
+    with pytest.raises(AssociationAbortedError) as caught:
         await pair.server.receive()
-    assert "out of service" in caplog.text
+    # Where the stack can carry it there is nothing to say.
+    assert caught.value.cause == b"out of service" or "out of service" in caplog.text
 
 
 async def test_closing_wakes_everybody_here(pair: Pair) -> None:
@@ -243,9 +246,12 @@ async def test_a_refused_association() -> None:
 
 
 async def test_the_peer_aborts_in_the_middle_of_a_message() -> None:
-    async with connected() as pair:
-        # More than the peer's window: it has a part of it when the abort comes.
-        await pair.client.send(bytes(180_000))
+    # Many of the peer's windows: it has a part of it when the abort comes.
+    size = 4_000_000 if STACK == "usrsctp" else 180_000
+    async with connected(
+        listen_with={"options": [ReceiveBuffer(50_000)]}, connect_with={"options": [SendBuffer(size)]}
+    ) as pair:
+        await pair.client.send(bytes(size))
         await until(lambda: bool(pair.server._association._partials) or pair.server.is_closed)
         await pair.client.abort()
         with pytest.raises(AssociationAbortedError):
@@ -253,6 +259,7 @@ async def test_the_peer_aborts_in_the_middle_of_a_message() -> None:
         assert pair.server.statistics().messages_received == 0
 
 
+@pytest.mark.kernel_only("a process that is killed takes its stack along: the peer learns of it by timeouts")
 async def test_a_peer_process_that_dies_ends_the_association() -> None:
     program = (
         "import asyncio, sctpio, sys\n"
@@ -284,11 +291,14 @@ async def test_sigpipe_is_never_raised() -> None:
             pair.server._link.carrier._set_reading(False)
             await pair.client.abort()
             await until(lambda: not associations())
-            # The raw socket: ECONNRESET once, then EPIPE, which is where the signal would come.
-            for errno_ in (104, 32, 32):
+            # The raw socket: ECONNRESET once at most, then EPIPE, which is where the signal would come.
+            seen = []
+            for _ in range(3):
                 with pytest.raises(OSError, match="send") as caught:
                     pair.server._link.carrier.raw.send(0, b"x", 0, 0, 0, 0, None)
-                assert caught.value.errno == errno_
+                seen.append(caught.value.errno)
+            assert seen[0] in (104, 32)
+            assert seen[1:] == [32, 32]
     finally:
         signal.signal(signal.SIGPIPE, old)
 

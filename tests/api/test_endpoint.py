@@ -26,6 +26,7 @@ from sctpio import (
     EndOfAssociation,
     Endpoint,
     InitMsg,
+    Message,
     MessageTooLargeError,
     Mode,
     NoDelay,
@@ -42,16 +43,26 @@ from sctpio import (
     listen,
     open_endpoint,
 )
+from sctpio._ending import alive
 from sctpio._many import BATCH
-from sctpio.stacks.kernel import KernelSocket
-from support import PATIENCE, associations, descriptor_count, settled, until
+from support import (
+    PATIENCE,
+    PER_SOCKET,
+    STACK,
+    StackSocketType,
+    associations,
+    descriptor_count,
+    settled,
+    until,
+)
 
 KIB = 1024
 LOCAL = "127.0.0.1:0"
 
 # A window that a few messages close; and timers with which it opens again soon.
 SMALL: dict[str, Any] = {"options": [ReceiveBuffer(4 * KIB)]}
-QUICK: tuple[Option, ...] = (RtoInfo(initial=0.2, maximum=0.3, minimum=0.1),)
+# Five times the maximum may a shutdown take (T5-shutdown-guard); usrsctp counts from the call on.
+QUICK: tuple[Option, ...] = (RtoInfo(initial=0.2, maximum=0.3 if STACK == "kernel" else 3.0, minimum=0.1),)
 
 # No ephemeral port: who is given its target's number would connect to itself.
 NOBODY = "127.0.0.1:1"
@@ -119,6 +130,13 @@ async def states(events: Any, count: int) -> list[tuple[int, AssociationState]]:
 # Receiving
 
 
+def assert_from(message: Message, conn: Conn) -> None:
+    """Compare a message's source with whom it is from, whichever of its addresses the stack chose."""
+    local = conn.local_addresses
+    assert message.source is not None
+    assert (message.source.port, message.source.hosts[0] in local.hosts) == (local.port, True)
+
+
 async def test_messages_of_all_associations_come_in_the_order_of_their_arrival() -> None:
     async with open_endpoint(LOCAL) as endpoint, joined(endpoint) as one, joined(endpoint) as two:
         order = [one, two, two, one, two, one]
@@ -130,7 +148,7 @@ async def test_messages_of_all_associations_come_in_the_order_of_their_arrival()
             assert (message.data, message.stream, message.ppid) == (b"%d" % number, number, 60 + number)
             assert message.unordered is (number == 2)
             assert message.association_id == peer.id
-            assert message.source == Address("127.0.0.1", peer.conn.local_addresses.port)
+            assert_from(message, peer.conn)
 
 
 async def test_async_for_gives_the_messages_of_associations_that_come_and_go() -> None:
@@ -294,11 +312,11 @@ async def test_a_send_to_a_peer_that_began_an_association_takes_that_one(told: b
 
 
 async def test_a_peer_that_is_faster_by_a_moment_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = KernelSocket.find_association
+    find = StackSocketType.find_association
     # What the stack says just before the peer's set-up arrives.
     answers = iter([None])
     monkeypatch.setattr(
-        KernelSocket, "find_association", lambda self, address: next(answers, find(self, address))
+        StackSocketType, "find_association", lambda self, address: next(answers, find(self, address))
     )
     async with open_endpoint(LOCAL) as endpoint, open_endpoint(LOCAL) as peer:
         theirs = await within(peer.connect(endpoint.local_addresses))
@@ -406,7 +424,7 @@ async def test_a_send_to_an_address_whose_association_ended_sets_up_a_new_one(en
                 await within(endpoint.shutdown(first))
             case _:
                 await endpoint.abort(first)
-        await until(lambda: not associations())
+        await until(lambda: not associations() and not alive(endpoint._raw, first))
         if told:
             await until(lambda: not endpoint.associations)
         sending = asyncio.create_task(endpoint.send(b"second", to=to))
@@ -461,7 +479,7 @@ async def test_one_stalled_association_does_not_hold_up_sends_to_others() -> Non
         joined(endpoint) as other,
     ):
         await stop_reading(stalled.conn)
-        flood = [asyncio.create_task(endpoint.send(bytes(1_000), to=stalled.id)) for _ in range(80)]
+        flood = [asyncio.create_task(endpoint.send(bytes(1_000), to=stalled.id)) for _ in range(400)]
         await until(lambda: endpoint.statistics().waiting_senders > 0)
         for number in range(50):
             await within(endpoint.send(b"%d" % number, to=other.id))
@@ -507,7 +525,9 @@ async def test_connect_gives_the_id_of_an_association() -> None:
         assert message.data == b"hello"
         assert peer.peer_addresses(message.association_id) == endpoint.local_addresses
         assert peer.associations == (message.association_id,)
-        assert message.association_id != identifier
+        if STACK == "kernel":
+            # An id is one of the whole host there, else of its socket.
+            assert message.association_id != identifier
 
 
 async def test_the_local_side_can_be_asked() -> None:
@@ -618,7 +638,7 @@ async def test_without_a_local_address_there_is_a_port_on_all_of_them() -> None:
                 await client.send(b"in")
                 message = await within(endpoint.receive())
                 assert message.data == b"in"
-                assert message.source == Address(host.strip("[]"), client.local_addresses.port)
+                assert_from(message, client)
 
 
 async def test_bad_arguments_are_quoted_before_a_descriptor_exists() -> None:
@@ -718,7 +738,11 @@ async def test_what_could_not_be_delivered_comes_back_with_its_context() -> None
             failed.append(await within(anext(events)))
         # What the peer acknowledged was delivered; the rest, each once, was not.
         assert 1 < len(failed) < 30
-        assert [event.context for event in failed] == list(range(30 - len(failed), 30))
+        # In order within a stream.
+        for stream in range(10):
+            contexts = [event.context for event in failed if event.stream == stream]
+            assert contexts == list(range(stream, 30, 10))[-len(contexts) :] or not contexts
+        assert {event.context for event in failed} == set(range(30 - len(failed), 30))
         for event in failed:
             assert event.association_id == gone.id
             assert event.data == sent[event.context]
@@ -770,12 +794,12 @@ async def _until_from(events: Any, first: int, *, then: int) -> None:
 async def test_an_option_is_for_associations_to_come_unless_one_is_named() -> None:
     async with open_endpoint(LOCAL) as endpoint, joined(endpoint) as one, joined(endpoint) as two:
         default = endpoint.get_option(RtoInfo).initial
-        endpoint.set_option(RtoInfo(initial=0.4))
+        endpoint.set_option(RtoInfo(initial=0.4, minimum=0.2))
         assert endpoint.get_option(RtoInfo).initial == 0.4
         assert endpoint.get_option(RtoInfo, association=Scope.FUTURE).initial == 0.4
         for peer in (one, two):
             assert endpoint.get_option(RtoInfo, association=peer.id).initial == default
-        endpoint.set_option(RtoInfo(initial=0.8), association=one.id)
+        endpoint.set_option(RtoInfo(initial=0.8, minimum=0.2), association=one.id)
         assert endpoint.get_option(RtoInfo, association=one.id).initial == 0.8
         assert endpoint.get_option(RtoInfo, association=two.id).initial == default
         assert endpoint.get_option(RtoInfo).initial == 0.4
@@ -818,7 +842,7 @@ async def test_a_scope_that_an_option_does_not_take_is_said() -> None:
 
 async def test_options_of_the_constructor_are_what_associations_start_with() -> None:
     async with (
-        open_endpoint(LOCAL, options=[NoDelay(False), RtoInfo(initial=0.4)]) as endpoint,
+        open_endpoint(LOCAL, options=[NoDelay(False), RtoInfo(initial=0.4, minimum=0.2)]) as endpoint,
         open_endpoint(LOCAL) as peer,
     ):
         assert endpoint.get_option(NoDelay).enabled is False
@@ -851,7 +875,7 @@ async def test_a_broadcast_tells_whom_it_did_not_reach() -> None:
         joined(endpoint) as other,
     ):
         await stop_reading(stalled.conn)
-        flood = [asyncio.create_task(endpoint.send(bytes(1_000), to=stalled.id)) for _ in range(80)]
+        flood = [asyncio.create_task(endpoint.send(bytes(1_000), to=stalled.id)) for _ in range(400)]
         await until(lambda: endpoint.statistics().waiting_senders > 0)
         result = await within(endpoint.broadcast(b"all", timeout=0.1))
         assert result.reached == (other.id,)
@@ -986,7 +1010,7 @@ async def test_an_end_that_was_not_yet_told_is_an_error_too(end: str) -> None:
                 await unread(endpoint, 1)
                 await stop_reading(endpoint)
                 await within(getattr(peer.conn, end)())
-                await until(lambda: not associations())
+                await until(lambda: not associations() and not alive(endpoint._raw, peer.id))
                 result = calls(endpoint, peer.id)[number]
                 if error is None:
                     # A shutdown or an abort has what it wants.
@@ -1264,14 +1288,14 @@ async def test_closing_wakes_everybody_here() -> None:
         iterating = asyncio.create_task(all_messages())
         await until(lambda: endpoint.statistics().unread_messages == 0)
         receiving = [asyncio.create_task(endpoint.receive()) for _ in range(3)]
-        flood = [asyncio.create_task(endpoint.send(bytes(1_000), to=peer.id)) for _ in range(80)]
+        flood = [asyncio.create_task(endpoint.send(bytes(1_000), to=peer.id)) for _ in range(400)]
         await until(lambda: endpoint.statistics().waiting_senders > 0)
         await stop_reading(endpoint)
         connecting = asyncio.create_task(endpoint.connect(other.local_addresses))
         await asyncio.sleep(0)
         closing = asyncio.create_task(endpoint.close())
-        for _ in range(3):
-            await asyncio.sleep(0)
+        # Nothing of the peer has to be read for that.
+        await until(connecting.done)
         read_again(endpoint)
         for task in (*receiving, connecting):
             with pytest.raises(ClosedError):
@@ -1352,7 +1376,7 @@ async def test_an_endpoint_that_is_forgotten_warns_and_is_released() -> None:
         gc.collect()
     assert isinstance(caught[0].source, Endpoint)
     del caught
-    assert descriptor_count() == before - 1
+    assert descriptor_count() == before - PER_SOCKET
 
 
 @pytest.mark.parametrize("where", ["here", "in another thread"])
@@ -1375,7 +1399,7 @@ async def test_an_endpoint_forgotten_with_its_associations_ends_them(where: str)
     for client in clients:
         with pytest.raises((EndOfAssociation, AssociationAbortedError)):
             await within(client.receive())
-    await until(lambda: descriptor_count() == before - 3)
+    await until(lambda: descriptor_count() == before - 3 * PER_SOCKET)
 
 
 async def test_a_closed_endpoint_does_not_warn() -> None:

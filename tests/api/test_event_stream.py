@@ -23,7 +23,7 @@ from sctpio import (
     connect,
     listen,
 )
-from sctpio.stacks import kernel
+from sctpio.stacks import _native
 from support import Pair, connected, until
 
 
@@ -175,7 +175,7 @@ async def test_two_tasks_on_one_iterator_share_its_events(pair: Pair) -> None:
 
 async def test_notifications_and_messages_in_fragments(monkeypatch: pytest.MonkeyPatch) -> None:
     # The kernel splits what does not fit: every event and message comes in parts of 16 bytes.
-    monkeypatch.setattr(kernel, "ARENA", 16)
+    monkeypatch.setattr(_native, "ARENA", 16)
     async with connected(
         listen_with={"events": [AssociationChange]}, connect_with={"events": [AssociationChange]}
     ) as pair:

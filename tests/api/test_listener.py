@@ -247,7 +247,7 @@ async def test_an_association_that_ended_before_accept_gives_its_messages() -> N
 
 async def test_options_of_the_listener_are_inherited() -> None:
     async with listen("127.0.0.1:0", options=[NoDelay(False)]) as listener:
-        listener.set_option(RtoInfo(initial=0.4))
+        listener.set_option(RtoInfo(initial=0.4, minimum=0.2))
         assert listener.get_option(RtoInfo).initial == 0.4
         async with connect(listener.local_addresses) as client, await listener.accept() as server:
             assert server.get_option(RtoInfo).initial == 0.4

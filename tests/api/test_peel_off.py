@@ -44,8 +44,19 @@ from sctpio import (
     listen,
     open_endpoint,
 )
-from sctpio.stacks import kernel
-from support import PATIENCE, Pair, associations, connected, descriptor_count, paired, settled, until
+from sctpio.stacks import _native
+from support import (
+    PATIENCE,
+    PER_SOCKET,
+    STACK,
+    Pair,
+    associations,
+    connected,
+    descriptor_count,
+    paired,
+    settled,
+    until,
+)
 
 KIB = 1024
 LOCAL = "127.0.0.1:0"
@@ -184,7 +195,10 @@ INTERLEAVED: tuple[Option, ...] = (
 )
 
 
-@pytest.mark.parametrize("kind", ["ordered", "unordered", "interleaved"])
+NO_I_DATA = pytest.mark.kernel_only("usrsctp 0.9.5 has no I-DATA")
+
+
+@pytest.mark.parametrize("kind", ["ordered", "unordered", pytest.param("interleaved", marks=NO_I_DATA)])
 async def test_large_messages_in_the_middle_of_their_delivery_move_whole(kind: str) -> None:
     count = 9
     unordered, under_way = kind == "unordered", 2 if kind == "interleaved" else 1
@@ -326,19 +340,19 @@ async def test_a_flush_that_waits_for_the_listener_to_read_on_goes_on() -> None:
 async def test_sends_that_wait_for_room_go_on_in_their_order() -> None:
     async with connected(listen_with={"mode": MANY, "options": QUICK}, connect_with=MEDIUM) as pair:
         await stop_reading(pair.client)
-        flooding = asyncio.create_task(pair.server.send_many([b"%d " % n + bytes(1_000) for n in range(80)]))
+        flooding = asyncio.create_task(pair.server.send_many([b"%d " % n + bytes(1_000) for n in range(400)]))
         await until(lambda: pair.server.statistics().waiting_senders == 1)
         waiting: list[asyncio.Task[None]] = []
         for number in range(4):
-            waiting.append(asyncio.create_task(pair.server.send(b"%d" % (80 + number))))
+            waiting.append(asyncio.create_task(pair.server.send(b"%d" % (400 + number))))
             await until(lambda: pair.server.statistics().waiting_senders == len(waiting) + 1)
         await pair.server.peel_off()
-        waiting.append(asyncio.create_task(pair.server.send(b"84")))
+        waiting.append(asyncio.create_task(pair.server.send(b"404")))
         read_again(pair.client)
-        got = [await within(pair.client.receive()) for _ in range(85)]
+        got = [await within(pair.client.receive()) for _ in range(405)]
         numbers = [int(message.data.split(b" ")[0]) for message in got]
-        assert [number for number in numbers if number < 80] == list(range(80))
-        assert [number for number in numbers if number >= 80] == list(range(80, 85))
+        assert [number for number in numbers if number < 400] == list(range(400))
+        assert [number for number in numbers if number >= 400] == list(range(400, 405))
         await within(asyncio.gather(flooding, *waiting))
         assert pair.server.statistics().waiting_senders == 0
         # What told the listener of room for it is not asked for any more.
@@ -354,7 +368,7 @@ async def test_sends_that_wait_for_room_go_on_in_their_order() -> None:
 async def test_a_send_that_waited_and_is_cancelled_has_sent_nothing() -> None:
     async with connected(listen_with={"mode": MANY, "options": QUICK}, connect_with=MEDIUM) as pair:
         await stop_reading(pair.client)
-        flooding = asyncio.create_task(pair.server.send_many([bytes(1_000)] * 80))
+        flooding = asyncio.create_task(pair.server.send_many([bytes(1_000)] * 400))
         await until(lambda: pair.server.statistics().waiting_senders == 1)
         sending = asyncio.create_task(pair.server.send(b"cancelled"))
         await until(lambda: pair.server.statistics().waiting_senders == 2)
@@ -365,8 +379,8 @@ async def test_a_send_that_waited_and_is_cancelled_has_sent_nothing() -> None:
         read_again(pair.client)
         await within(flooding)
         await pair.server.send(b"last")
-        got = [await within(pair.client.receive()) for _ in range(81)]
-        assert [len(message.data) for message in got] == [1_000] * 80 + [4]
+        got = [await within(pair.client.receive()) for _ in range(401)]
+        assert [len(message.data) for message in got] == [1_000] * 400 + [4]
 
 
 async def test_an_association_that_is_being_closed_goes_on_with_that() -> None:
@@ -388,7 +402,7 @@ async def test_what_the_listener_shares_goes_on_for_the_others() -> None:
     async with listen(LOCAL, mode=MANY, options=QUICK) as listener:
         async with paired(listener, MEDIUM) as stalled, paired(listener, None) as other:
             await stop_reading(stalled.client)
-            flooding = [asyncio.create_task(stalled.server.send(bytes(1_000))) for _ in range(80)]
+            flooding = [asyncio.create_task(stalled.server.send(bytes(1_000))) for _ in range(400)]
             await until(lambda: stalled.server.statistics().waiting_senders > 0)
             receiving = asyncio.create_task(other.server.receive())
             await turns()
@@ -400,7 +414,7 @@ async def test_what_the_listener_shares_goes_on_for_the_others() -> None:
             for _ in range(50):
                 assert len((await within(other.client.receive())).data) == 20_000
             read_again(stalled.client)
-            for _ in range(80):
+            for _ in range(400):
                 await within(stalled.client.receive())
             await asyncio.gather(*flooding)
 
@@ -447,7 +461,7 @@ async def test_an_event_that_was_read_in_part_comes_whole(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # The kernel splits what does not fit.
-    monkeypatch.setattr(kernel, "ARENA", 8)
+    monkeypatch.setattr(_native, "ARENA", 8)
     async with listen(LOCAL, mode=MANY) as listener:
         async with paired(listener, None) as pair, paired(listener, None) as other:
             dry = pair.server.events(SenderDry)
@@ -511,10 +525,10 @@ async def test_an_association_of_a_closed_listener_can_be_peeled_off() -> None:
     async with shared() as pair:
         await pair.listener.close()
         shared_descriptor = pair.server.fileno()
-        assert descriptor_count() == before + 2
+        assert descriptor_count() == before + 2 * PER_SOCKET
         await pair.server.peel_off()
         # The one that was shared went with the last that used it.
-        assert descriptor_count() == before + 2
+        assert descriptor_count() == before + 2 * PER_SOCKET
         assert pair.server.fileno() != shared_descriptor
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(shared_descriptor)
@@ -529,13 +543,13 @@ async def test_the_new_descriptor_neither_blocks_nor_is_inherited() -> None:
         await pair.server.peel_off()
         new = pair.server.fileno()
         assert pair.listener.fileno() == old != new
-        assert descriptor_count() == before + 1
+        assert descriptor_count() == before + PER_SOCKET
         assert not os.get_blocking(new)
         assert not os.get_inheritable(new)
         await talk(pair.client, pair.server)
         await pair.server.close()
         assert pair.server.fileno() == -1
-        assert descriptor_count() == before - 1
+        assert descriptor_count() == before - PER_SOCKET
 
 
 @pytest.mark.parametrize("local", ["127.0.0.1/127.0.0.2:0", "[::1]:0", "[::1]/127.0.0.1:0", ":0"])
@@ -544,14 +558,19 @@ async def test_addresses_and_options_stay_those_of_the_association(local: str) -
         target = listener.local_addresses
         async with connect(Address(target.hosts[:1], target.port)) as client:
             server = await listener.accept()
-            server.set_option(RtoInfo(initial=0.7))
-            before = [server.local_addresses, server.peer_addresses, server.primary_path]
+            server.set_option(RtoInfo(initial=0.7, minimum=0.2))
+
+            def addresses() -> list[object]:
+                ends = server.local_addresses, server.peer_addresses
+                return [*((set(end.hosts), end.port) for end in ends), server.primary_path]
+
+            before = addresses()
             counts = server.outbound_streams, server.inbound_streams, server.association_id
             await server.peel_off()
-            assert [server.local_addresses, server.peer_addresses, server.primary_path] == before
+            assert addresses() == before
             assert (server.outbound_streams, server.inbound_streams, server.association_id) == counts
             assert server.get_option(RtoInfo).initial == 0.7
-            server.set_option(RtoInfo(initial=0.9))
+            server.set_option(RtoInfo(initial=0.9, minimum=0.2))
             assert server.get_option(RtoInfo).initial == 0.9
             assert listener.get_option(RtoInfo).initial not in (0.7, 0.9)
             assert server.path(server.primary_path).address == server.primary_path
@@ -641,7 +660,10 @@ async def test_a_message_that_is_too_large_ends_the_association(partly: bool) ->
     async with connected(listen_with=listen_with, connect_with={"options": NARROW}) as pair:
         if partly:
             await pair.client.send(bytes(300_000))
-            await until(lambda: pair.server._association.has_partial)
+            # In the turn after the one that brought a part: the rest may be there soon.
+            async with asyncio.timeout(20 * PATIENCE):
+                while not pair.server._association.has_partial:
+                    await asyncio.sleep(0)
         await pair.server.peel_off()
         if not partly:
             await pair.client.send(bytes(200_001))
@@ -791,7 +813,7 @@ async def test_a_peeled_off_conn_that_is_forgotten_warns_and_ends() -> None:
         with pytest.warns(ResourceWarning, match="unclosed <sctpio.Conn open"):
             del server
             gc.collect()
-        assert descriptor_count() == before - 1
+        assert descriptor_count() == before - PER_SOCKET
         assert (await within(client.receive())).data == b"the last word"
         with pytest.raises((EndOfAssociation, AssociationAbortedError)):
             await within(client.receive())
@@ -886,6 +908,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.kernel_only("a socket of usrsctp is its process's own")
 @pytest.mark.parametrize("last", [b"bye", b"abort"])
 async def test_a_peeled_off_association_is_handed_to_another_process(last: bytes) -> None:
     ours, theirs = socket.socketpair()
@@ -933,7 +956,10 @@ async def test_a_one_to_many_socket_is_no_conn_and_stays_the_callers() -> None:
                 assert (await within(conn.receive())).data == b"still usable"
                 await conn.abort()
             await talk(pair.client, pair.server)
-        with socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, socket.IPPROTO_SCTP) as python:
+        kind = socket.IPPROTO_SCTP if STACK == "kernel" else 0
+        with socket.socket(
+            socket.AF_INET, socket.SOCK_SEQPACKET if kind else socket.SOCK_STREAM, kind
+        ) as python:
             await _refused(python.fileno())
             python.bind(("127.0.0.1", 0))
             python.listen()
@@ -995,7 +1021,7 @@ async def test_an_association_that_is_gone_cannot_be_peeled_off(end: str, told: 
                 with pytest.raises(error):
                     await pair.server.peel_off()
             # The client's is gone.
-            assert descriptor_count() == before - 1
+            assert descriptor_count() == before - PER_SOCKET
             got = [(await within(pair.server.receive())).data for _ in range(2)]
             assert got == [b"here", b"in the kernel"]
             with pytest.raises(error):
@@ -1094,7 +1120,7 @@ async def test_an_endpoint_gives_an_association_away_with_its_unread_messages() 
         assert isinstance(conn, Conn)
         assert (conn.association_id, conn.peer_addresses.port) == (identifier, port)
         assert conn.local_addresses == endpoint.local_addresses
-        assert descriptor_count() == before + 1
+        assert descriptor_count() == before + PER_SOCKET
         assert conn.fileno() != endpoint.fileno()
         await one.send(b"8")
         await two.send(b"9")
@@ -1184,14 +1210,14 @@ async def test_a_send_of_an_endpoint_that_waits_for_room_goes_on() -> None:
         [identifier] = endpoint.associations
         await stop_reading(client)
         sends = [
-            asyncio.create_task(endpoint.send(b"%d " % n + bytes(1_000), to=identifier)) for n in range(80)
+            asyncio.create_task(endpoint.send(b"%d " % n + bytes(1_000), to=identifier)) for n in range(400)
         ]
         await until(lambda: endpoint.statistics().waiting_senders > 0)
         conn = await endpoint.peel_off(identifier)
         assert conn.statistics().waiting_senders > 0
         read_again(client)
-        got = [await within(client.receive()) for _ in range(80)]
-        assert [int(message.data.split()[0]) for message in got] == list(range(80))
+        got = [await within(client.receive()) for _ in range(400)]
+        assert [int(message.data.split()[0]) for message in got] == list(range(400))
         await within(asyncio.gather(*sends))
         await conn.close()
 

@@ -70,6 +70,7 @@ async def test_an_accepted_association_can_be_detached_with_what_was_sent_alread
                 await client.close()
 
 
+@pytest.mark.kernel_only("the standard library has sockets of the kernel")
 async def test_a_socket_of_the_standard_library_becomes_a_conn() -> None:
     async with listen("127.0.0.1:0") as listener:
         python = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
@@ -83,12 +84,16 @@ async def test_a_socket_of_the_standard_library_becomes_a_conn() -> None:
                 await server.wait_closed()
 
 
-async def test_what_is_no_association_is_refused_and_stays_the_callers(pair: Pair) -> None:
+async def test_what_is_no_association_is_refused_and_stays_the_callers() -> None:
     tcp = socket.socket()
     with tcp, pytest.raises(ValueError, match="no SCTP socket of one association"):
         await Conn.from_fd(tcp.fileno())
     with pytest.raises(OSError, match="Bad file descriptor"):
         await Conn.from_fd(12_345)
+
+
+@pytest.mark.kernel_only("the standard library has sockets of the kernel")
+async def test_a_socket_without_an_association_is_refused() -> None:
     unconnected = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
     with unconnected:
         with pytest.raises(OSError, match="peer addresses") as caught:
@@ -100,6 +105,7 @@ async def test_what_is_no_association_is_refused_and_stays_the_callers(pair: Pai
         await Conn.from_fd(many.fileno())
 
 
+@pytest.mark.kernel_only("a usrsctp association lives in its process")
 async def test_an_association_is_handed_to_another_process() -> None:
     ours, theirs = socket.socketpair()
     async with connected() as pair:
@@ -118,6 +124,7 @@ async def test_an_association_is_handed_to_another_process() -> None:
         assert worker.returncode == 0
 
 
+@pytest.mark.kernel_only("a usrsctp stack, and its ports, is of one process")
 async def test_processes_share_a_port() -> None:
     async with listen("127.0.0.1:0", options=[ReusePort()]) as first:
         address = str(first.local_addresses)
@@ -151,6 +158,7 @@ async def test_processes_share_a_port() -> None:
             second.stdout.close()
 
 
+@pytest.mark.kernel_only("usrsctp has no SO_REUSEPORT")
 async def test_a_port_is_shared_only_by_those_who_say_so() -> None:
     async with listen("127.0.0.1:0", options=[ReusePort()]) as listener:
         with pytest.raises(OSError, match="cannot listen") as caught:

@@ -1,6 +1,7 @@
 """The examples do what they say, as a user would run them."""
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -10,10 +11,17 @@ from pathlib import Path
 import pytest
 
 import sctpio
-from support import PATIENCE
+from support import PATIENCE, STACK, free_udp_port
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
+
+
+# Where another program has usrsctp's usual UDP port, servers here take this one.
+UDP_PORT = free_udp_port()
+SERVER = os.environ | ({"SCTPIO_UDP_PORT": UDP_PORT} if STACK == "usrsctp" else {})
+OTHER = {"SCTPIO_UDP_PORT": "0", "SCTPIO_REMOTE_UDP_PORT": UDP_PORT}
+CLIENT = os.environ | (OTHER if STACK == "usrsctp" else {})
 
 
 def command(name: str, *arguments: str) -> list[str]:
@@ -23,6 +31,7 @@ def command(name: str, *arguments: str) -> list[str]:
 def run(name: str, *arguments: str, seconds: float = 50) -> str:
     done = subprocess.run(
         command(name, *arguments),
+        env=CLIENT,
         capture_output=True,
         text=True,
         timeout=seconds * PATIENCE,
@@ -73,6 +82,7 @@ def test_multihomed() -> None:
     assert lines[4] == "server: by the second path"
 
 
+@pytest.mark.kernel_only("usrsctp has no PeerAddressThresholds")
 @pytest.mark.timeout(1800)  # default parameters take their seconds; `run` has its own limit
 def test_failover() -> None:
     said = run("failover.py", seconds=150)
@@ -103,6 +113,7 @@ def test_endpoint() -> None:
     ]
 
 
+@pytest.mark.kernel_only("usrsctp takes priorities with the scheduler of that name alone")
 def test_schedulers() -> None:
     assert run("schedulers.py").splitlines() == [
         "FCFS: [1, 1, 2, 2, 3, 3]",
@@ -111,12 +122,14 @@ def test_schedulers() -> None:
     ]
 
 
+@pytest.mark.kernel_only("a socket of usrsctp is its process's own")
 def test_handover() -> None:
     one, two = run("handover.py").splitlines()
     assert re.fullmatch(r"worker \d+: hello", one)
     assert one == two
 
 
+@pytest.mark.kernel_only("a socket of usrsctp is its process's own")
 def test_workers() -> None:
     with subprocess.Popen(
         command("workers.py", "127.0.0.1:0", "--processes", "1"), stdout=subprocess.PIPE, text=True
@@ -130,6 +143,7 @@ def test_workers() -> None:
             workers.terminate()
 
 
+@pytest.mark.kernel_only("a socket of usrsctp is its process's own")
 def test_two_workers_share_the_associations() -> None:
     with subprocess.Popen(
         command("workers.py", "127.0.0.1:5001", "--processes", "2"), stdout=subprocess.PIPE, text=True
@@ -167,7 +181,7 @@ def test_server_of_the_readme_has_fifteen_lines() -> None:
 
 def test_server_and_client_of_the_readme(tmp_path: Path) -> None:
     output = tmp_path / "server"
-    with output.open("w") as file, subprocess.Popen(command("server.py"), stdout=file) as server:
+    with output.open("w") as file, subprocess.Popen(command("server.py"), stdout=file, env=SERVER) as server:
         try:
             wait_for_text(output, "listening on 127.0.0.1:5000\n")
             assert run("client.py") == "stream 3, PPID 60: b'hello'\n"
@@ -189,7 +203,7 @@ def wait_for_text(output: Path, text: str) -> None:
 
 def test_echo() -> None:
     with subprocess.Popen(
-        command("echo_server.py", "127.0.0.1:0", "--once"), stdout=subprocess.PIPE, text=True
+        command("echo_server.py", "127.0.0.1:0", "--once"), stdout=subprocess.PIPE, text=True, env=SERVER
     ) as server:
         try:
             assert server.stdout is not None

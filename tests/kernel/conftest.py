@@ -8,8 +8,12 @@ import pytest
 
 import sctpio
 from kernel.capture import Dissector
+from kernel.interop import encapsulated, interop_lab, module_lab
 from kernel.lab import DeadEnd, Lab, dead_end
 from support import no_leak
+
+# Fixtures of the modules test_interop*.
+__all__ = ["encapsulated", "interop_lab", "module_lab"]
 
 TOOLS = {"ip": "iproute2", "tc": "iproute2", "tcpdump": "tcpdump", "tshark": "tshark"}
 

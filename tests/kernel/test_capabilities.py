@@ -32,7 +32,6 @@ from sctpio import (
     RtoInfo,
     Scheduler,
     StreamScheduler,
-    UnavailableError,
     capabilities,
     connect,
     listen,
@@ -129,11 +128,6 @@ def test_a_stack_that_nobody_has(name: str) -> None:
         capabilities(name)
 
 
-def test_the_stack_that_is_not_in_this_version() -> None:
-    with pytest.raises(UnavailableError, match="usrsctp"):
-        capabilities("usrsctp")
-
-
 def test_the_environment_chooses_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCTPIO_STACK", "nonsense")
     with pytest.raises(ValueError, match=r"\$SCTPIO_STACK.*'nonsense'"):
@@ -225,7 +219,7 @@ def test_each_option_is_there_on_an_association_or_a_socket() -> None:
 
 def test_the_events_are_those_that_can_be_subscribed() -> None:
     found = capabilities()
-    assert found.events == set(kernel.codec.event_numbers)
+    assert found.events == set(KernelSocket.codec.event_numbers)
     kind: type[Event]
     for one_to_many in (False, True):
         with opened(one_to_many=one_to_many) as sock:
@@ -257,7 +251,7 @@ def _older(monkeypatch: pytest.MonkeyPatch) -> None:
     for spec in LINUX.options:
         if spec.kind in (StreamScheduler, RtoInfo):
             spec = replace(spec, number=UNUSED, since="9.9")
-            monkeypatch.setitem(kernel.codec._options, spec.kind, spec)
+            monkeypatch.setitem(KernelSocket.codec._options, spec.kind, spec)
         changed.append(spec)
     events = tuple(
         replace(row, number=0x80FE, since="9.8") if row.kind is sctpio.StreamReset else row
@@ -265,15 +259,15 @@ def _older(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     table = replace(LINUX, options=tuple(changed), events=events)
     monkeypatch.setattr("sctpio.stacks.kernel_capabilities.LINUX", table)
-    numbers = {**kernel.codec.event_numbers, sctpio.StreamReset: (0x80FE,)}
-    monkeypatch.setattr(kernel.codec, "event_numbers", numbers)
+    numbers = {**KernelSocket.codec.event_numbers, sctpio.StreamReset: (0x80FE,)}
+    monkeypatch.setattr(KernelSocket.codec, "event_numbers", numbers)
 
 
 @pytest.mark.usefixtures("_older")
 def test_what_the_kernel_lacks_is_named_with_what_brought_it() -> None:
     found = capabilities()
     assert found.options == {spec.kind for spec in LINUX.options} - {StreamScheduler, RtoInfo}
-    assert found.events == set(kernel.codec.event_numbers) - {sctpio.StreamReset}
+    assert found.events == set(KernelSocket.codec.event_numbers) - {sctpio.StreamReset}
     assert sorted(found.lacks) == [
         "SCTP_RTOINFO (Linux 9.9)",
         "SCTP_STREAM_RESET_EVENT (Linux 9.8)",

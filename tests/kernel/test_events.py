@@ -65,9 +65,9 @@ from sctpio import (
     listen,
     open_endpoint,
 )
-from sctpio.stacks import kernel
+from sctpio.stacks._native import EVENT_SUBSCRIPTION, SOL_SCTP
 from sctpio.stacks.base import ALWAYS_SUBSCRIBED, StackSocket
-from sctpio.stacks.kernel import EVENT_SUBSCRIPTION, SCTP_EVENT, SOL_SCTP, KernelSocket
+from sctpio.stacks.kernel import KernelSocket
 from support import PATIENCE, Pair, Style, associations, connected, until
 
 # Not by conftest's BOTH_MODES: it goes by the name of a module, and tests/pure has one of this name.
@@ -1094,7 +1094,8 @@ async def test_a_request_that_waits_for_another_does_not_spin(lab: Lab) -> None:
 # Subscriptions
 
 
-NUMBERS = {kind: kernel.codec.event_numbers[kind][0] for kind in KINDS}
+SCTP_EVENT = 127
+NUMBERS = {kind: KernelSocket.codec.event_numbers[kind][0] for kind in KINDS}
 
 
 def subscribed(raw: StackSocket, identifier: int) -> set[type[Event]]:
@@ -1120,7 +1121,7 @@ one_loop = pytest.mark.one_loop
 
 
 def test_no_event_is_forgotten() -> None:
-    assert set(KINDS) == set(kernel.codec.event_numbers)
+    assert set(KINDS) == set(KernelSocket.codec.event_numbers)
 
 
 @one_loop
@@ -1237,8 +1238,8 @@ async def test_an_endpoint_is_told_of_all_its_associations() -> None:
 async def test_what_the_kernel_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async with connected() as pair:
         # A number that no kernel has.
-        numbers = {**kernel.codec.event_numbers, AuthenticationEvent: (0x80FE,)}
-        monkeypatch.setattr(kernel.codec, "event_numbers", MappingProxyType(numbers))
+        numbers = {**KernelSocket.codec.event_numbers, AuthenticationEvent: (0x80FE,)}
+        monkeypatch.setattr(KernelSocket.codec, "event_numbers", MappingProxyType(numbers))
         for call in (pair.client.events, pair.server.events, pair.listener.events):
             with pytest.raises(OSError, match="SCTP_EVENT AuthenticationEvent") as caught:
                 call(StreamReset, AuthenticationEvent)
@@ -1256,9 +1257,9 @@ async def test_what_the_kernel_refuses_is_named(monkeypatch: pytest.MonkeyPatch)
 async def test_a_refused_subscription_leaves_no_other_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody will ever iterate over the ones that were granted before the refusal."""
     async with connected() as pair:
-        numbers = {**kernel.codec.event_numbers, AuthenticationEvent: (0x80FE,)}
+        numbers = {**KernelSocket.codec.event_numbers, AuthenticationEvent: (0x80FE,)}
         with monkeypatch.context() as patch:
-            patch.setattr(kernel.codec, "event_numbers", MappingProxyType(numbers))
+            patch.setattr(KernelSocket.codec, "event_numbers", MappingProxyType(numbers))
             with pytest.raises(OSError, match="AuthenticationEvent"):
                 pair.server.events(PeerAddressChange, RemoteError, AuthenticationEvent, StreamReset)
         assert of(pair.server) == BASE

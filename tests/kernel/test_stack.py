@@ -9,12 +9,13 @@ import pytest
 
 from sctpio import Address, SendBuffer, Status
 from sctpio._codec import MSG_EOR, PR_PRIO, PR_RTX, PR_TTL, UNORDERED, ntohl
-from sctpio.stacks import kernel
+from sctpio.stacks import _native, kernel
 from sctpio.stacks._kernel import ffi, lib
 from sctpio.stacks.base import EOF, MORE, NO_INFO, Outgoing, SendExtras
 from sctpio.stacks.kernel import KernelSocket
 
 LOOPBACK = Address("127.0.0.1", 0)
+SCTP_RECVRCVINFO = 32
 
 
 def received(sock: KernelSocket) -> list[tuple[bytes, tuple[int, ...]]]:
@@ -33,7 +34,7 @@ def ends() -> Iterator[tuple[KernelSocket, KernelSocket]]:
     """Give two ends of one association, both without a loop."""
     listener = kernel.STACK.open(LOOPBACK)
     # DATA is to be authenticated, so that the key number of a message counts (SCTP_AUTH_CHUNK).
-    assert lib.sctpio_setsockopt(listener.fileno(), kernel.SOL_SCTP, 21, b"\0", 1) == 0
+    assert lib.sctpio_setsockopt(listener.fileno(), _native.SOL_SCTP, 21, b"\0", 1) == 0
     listener.bind(LOOPBACK)
     listener.listen(5)
     client = kernel.STACK.open(LOOPBACK)
@@ -79,7 +80,7 @@ def test_a_kernel_without_prinfo_is_noticed_once(
                 return -errno.EINVAL
             return lib.sctpio_send(fd, target, message, data)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(kernel, "lib", OldKernel())
+    monkeypatch.setattr(KernelSocket, "_lib", OldKernel())
     extras = SendExtras(pr_policy=PR_TTL, pr_value=5000)
     assert client.send(0, b"1", 0, 0, 0, 0, extras)
     assert client.send(0, b"2", 0, 0, 0, 0, extras)
@@ -129,11 +130,11 @@ def test_a_batch_that_lies_about_its_lengths_is_refused() -> None:
 
 def test_a_batch_ends_at_the_records_and_at_the_arena(ends: tuple[KernelSocket, KernelSocket]) -> None:
     client, server = ends
-    for index in range(kernel.RECORDS + 10):
+    for index in range(_native.RECORDS + 10):
         assert client.send(0, b"%d" % index, 0, 0, 0, 0, None)
     batch = server.receive(1 << 20)
     assert batch.state == MORE
-    assert len(list(batch.records)) == kernel.RECORDS
+    assert len(list(batch.records)) == _native.RECORDS
     rest = server.receive(1 << 20)
     # What is left, and the events of the set-up were in the first batch.
     assert rest.state == -errno.EAGAIN
@@ -193,7 +194,7 @@ def test_more_addresses_than_the_first_buffer_holds() -> None:
         listener.bind(Address(hosts, 0))
         bound = listener.local_addresses(0)
         assert [str(host) for host in bound.hosts] == hosts
-        assert len(bound.hosts) * 16 > kernel.ADDRESS_SPACE[0]
+        assert len(bound.hosts) * 16 > _native.ADDRESS_SPACE[0]
         packed = listener.codec.pack_addresses(Address(hosts[0], bound.port))
         assert lib.sctpio_bindx(listener.fileno(), packed, len(packed), 1) == 0
         assert len(listener.local_addresses(0).hosts) == 119
@@ -230,7 +231,7 @@ def test_a_refused_association_is_the_pending_error_of_the_socket() -> None:
 
 def test_a_data_record_without_information_is_marked(ends: tuple[KernelSocket, KernelSocket]) -> None:
     client, server = ends
-    server.set_flag(kernel.SOL_SCTP, kernel.SCTP_RECVRCVINFO, 0, "SCTP_RECVRCVINFO")
+    server.set_flag(_native.SOL_SCTP, SCTP_RECVRCVINFO, 0, "SCTP_RECVRCVINFO")
     client.send(0, b"x", 3, 0, 60, 0, None)
     [(data, (msg_flags, stream, *_))] = received(server)
     assert (data, stream, msg_flags & NO_INFO) == (b"x", 0, NO_INFO)

@@ -1,9 +1,10 @@
-"""Nothing of linux/sctp.h is forgotten: every name is modelled, or left out with a reason."""
+"""Nothing of linux/sctp.h and usrsctp.h is forgotten: every name is modelled, or left out with a reason."""
 
 from __future__ import annotations
 
 from sctpio._codec import LINUX
-from uapi import inventory, table
+from sctpio._usrsctp import USRSCTP
+from uapi import inventory, table, usrsctp
 from uapi.inventory import EXCLUDED, INSIDE, MODELLED, SYSTEM_HEADER, names_of_header, read_names
 
 
@@ -58,10 +59,11 @@ def test_the_numbers_of_one_name_agree() -> None:
 
 
 def test_no_two_rows_are_the_same_option_or_notification() -> None:
-    options = [(spec.level, spec.number) for spec in LINUX.options]
-    assert len(set(options)) == len(options)
-    assert len({spec.kind for spec in LINUX.options}) == len(options)
-    assert len({row.number for row in LINUX.events}) == len(LINUX.events)
+    for platform in (LINUX, USRSCTP):
+        options = [(spec.level, spec.number) for spec in platform.options]
+        assert len(set(options)) == len(options)
+        assert len({spec.kind for spec in platform.options}) == len(options)
+        assert len({row.number for row in platform.events}) == len(platform.events)
 
 
 def test_the_page_of_the_manual_is_up_to_date() -> None:
@@ -70,8 +72,11 @@ def test_the_page_of_the_manual_is_up_to_date() -> None:
     )
 
 
-def test_every_name_that_usrsctp_has_otherwise_is_one_of_its_header() -> None:
-    offered = read_names("usrsctp.txt")
-    for ours, theirs in table.RENAMED.items():
-        assert theirs in offered
-        assert ours not in offered
+def test_every_name_of_usrsctp_is_modelled_or_left_out_with_a_reason() -> None:
+    assert set(usrsctp.MODELLED) | set(usrsctp.EXCLUDED) == read_names("usrsctp.txt")
+    assert not set(usrsctp.MODELLED) & set(usrsctp.EXCLUDED)
+    assert set(USRSCTP.inside) == set(usrsctp.INSIDE) == set(LINUX.inside)
+
+
+def test_both_stacks_tell_the_same_events() -> None:
+    assert {row.kind for row in USRSCTP.events} == {row.kind for row in LINUX.events}

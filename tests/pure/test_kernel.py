@@ -122,8 +122,8 @@ def test_no_sctp_is_one_line_that_says_what_to_do(
             return -code
 
     monkeypatch.setattr(kernel, "lib", Lib())
-    monkeypatch.delenv("SCTPIO_STACK", raising=False)
-    assert sctpio.available_stacks() == ()
+    monkeypatch.setenv("SCTPIO_STACK", "kernel")
+    assert "kernel" not in sctpio.available_stacks()
     for call in (sctpio.connect, sctpio.listen):
         with pytest.raises(sctpio.UnavailableError, match=text) as caught:
             call("127.0.0.1:5000")
@@ -138,8 +138,8 @@ def test_this_machine_answers_truly() -> None:
         there = True
     except OSError:
         there = False
-    assert sctpio.available_stacks() == (("kernel",) if there else ())
-    program = "import sctpio; sctpio.connect('127.0.0.1:5000'); print('can')"
+    assert ("kernel" in sctpio.available_stacks()) is there
+    program = "import sctpio; sctpio.connect('127.0.0.1:5000', stack='kernel'); print('can')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     if there:
         assert done.stdout == "can\n"
@@ -154,14 +154,33 @@ def test_the_stack_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "unavailable", lambda: None)
     monkeypatch.delenv("SCTPIO_STACK", raising=False)
     assert choose(None) is choose("kernel") is kernel.STACK
-    with pytest.raises(sctpio.UnavailableError, match="usrsctp"):
-        choose("usrsctp")
     with pytest.raises(ValueError, match="stack is 'tcp'"):
         choose("tcp")
     monkeypatch.setenv("SCTPIO_STACK", "udp")
     with pytest.raises(ValueError, match=r"\$SCTPIO_STACK is 'udp'"):
         choose(None)
     assert choose("kernel") is kernel.STACK
+
+
+def test_without_the_kernels_sctp_it_is_usrsctp_where_that_was_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = sctpio.UnavailableError(errno.EPROTONOSUPPORT, "modprobe sctp")
+    monkeypatch.setattr(kernel, "unavailable", lambda: missing)
+    monkeypatch.delenv("SCTPIO_STACK", raising=False)
+    if "usrsctp" in sctpio.available_stacks():
+        assert choose(None) is choose("usrsctp")
+        assert choose(None).name == "usrsctp"
+    # As where libusrsctp was not there when sctpio was built.
+    monkeypatch.setitem(sys.modules, "sctpio.stacks._usrsctp", None)
+    monkeypatch.delitem(sys.modules, "sctpio.stacks.usrsctp", raising=False)
+    monkeypatch.delattr(sctpio.stacks, "usrsctp", raising=False)
+    assert sctpio.available_stacks() == ()
+    with pytest.raises(
+        sctpio.UnavailableError, match=r"without libusrsctp.*apt install libusrsctp-dev"
+    ) as caught:
+        choose("usrsctp")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(sctpio.UnavailableError, match=r"modprobe sctp; and .*libusrsctp-dev"):
+        choose(None)
 
 
 def test_errors_keep_their_errno() -> None:

@@ -7,8 +7,6 @@ to have are left out of it, and told.
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +16,13 @@ import pytest
 from sctpio import _linux_structs as structs
 from sctpio._codec import LINUX
 from uapi.inventory import C_HEADER, COMMENT, MODELLED, SYSTEM_HEADER, names_of_header
+from uapi.referee import SCALARS, about_layouts, answers, ask, find_compiler
 
 NUMBERS = MODELLED | {spec.name: spec.number for spec in LINUX.options}
 NUMBERS |= {"AF_INET": LINUX.af_inet, "AF_INET6": LINUX.af_inet6}
 NUMBERS |= {name: getattr(structs, name) for name in ("MSG_CTRUNC", "MSG_EOR", "SOL_SOCKET")}
 
-SCALARS = {"int", "unsigned int", "sctp_assoc_t"}
+HEADERS = ("<linux/sctp.h>", f'"{C_HEADER}"')
 
 # Layouts that end with a flexible array: its name in C.
 TAILS = {
@@ -71,64 +70,18 @@ def questions(text: str) -> Iterator[tuple[str, str]]:
     names, found = known(text)
     for name in NUMBERS.keys() & names:
         yield f"number {name}", name
-    for layout in LINUX.layouts:
-        if layout.name not in found:
-            continue
-        kind = layout.name if layout.name in SCALARS else f"struct {layout.name}"
-        yield f"size {layout.name}", f"sizeof({kind})"
-        for member in layout.members if layout.name not in SCALARS else ():
-            yield f"offset {layout.name}.{member.path}", f"offsetof({kind}, {member.path})"
-            yield f"size {layout.name}.{member.path}", f"sizeof((({kind} *)0)->{member.path})"
-        if layout.name in TAILS:
-            yield f"tail {layout.name}", f"offsetof({kind}, {TAILS[layout.name]})"
-
-
-def answers() -> dict[str, int]:
-    """Give the table's answers to the same questions."""
-    found = {f"number {name}": int(number) for name, number in NUMBERS.items()}
-    for layout in LINUX.layouts:
-        found[f"size {layout.name}"] = found[f"tail {layout.name}"] = layout.size
-        for member in layout.members:
-            found[f"offset {layout.name}.{member.path}"] = member.offset
-            found[f"size {layout.name}.{member.path}"] = member.size
-    return found
-
-
-def ask(compiler: str, asked: dict[str, str], directory: Path) -> dict[str, int]:
-    """Let a compiler answer."""
-    source, program = directory / "referee.c", directory / "referee"
-    lines = [f'    printf("%lld\\n", (long long)({expression}));' for expression in asked.values()]
-    includes = ["stddef.h", "stdint.h", "stdio.h", "sys/socket.h", "linux/sctp.h"]
-    source.write_text(
-        "".join(f"#include <{name}>\n" for name in includes)
-        + f'#include "{C_HEADER}"\nint main(void)\n{{\n'
-        + "\n".join(lines)
-        + "\n}\n"
-    )
-    built = subprocess.run(
-        [compiler, "-Wall", "-Werror", "-o", str(program), str(source)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if built.returncode:
-        pytest.fail(f"a program that reads the system's linux/sctp.h cannot be built:\n{built.stderr}")
-    run = subprocess.run([str(program)], capture_output=True, text=True, check=True)
-    return dict(zip(asked, map(int, run.stdout.split()), strict=True))
+    yield from about_layouts(LINUX.layouts, TAILS, found.__contains__)
 
 
 @pytest.fixture(scope="module")
 def compiler() -> str:
-    found = shutil.which("cc")
-    if found is None:
-        pytest.fail("there is no C compiler (`cc`): install one, the table must be compared")
-    return found
+    return find_compiler()
 
 
 def test_every_number_and_struct_is_the_compilers(compiler: str, tmp_path: Path) -> None:
     asked = dict(questions(header()))
-    ours = answers()
-    assert ask(compiler, asked, tmp_path) == {question: ours[question] for question in asked}
+    ours = answers(NUMBERS, LINUX.layouts)
+    assert ask(compiler, asked, tmp_path, HEADERS) == {question: ours[question] for question in asked}
 
 
 def test_the_structs_of_the_c_part_are_the_headers(compiler: str, tmp_path: Path) -> None:
@@ -139,7 +92,7 @@ def test_the_structs_of_the_c_part_are_the_headers(compiler: str, tmp_path: Path
         for member in members_in_c(struct):
             asked[f"ours {struct}.{member}"] = f"offsetof(struct uapi_{struct}, {member})"
             asked[f"theirs {struct}.{member}"] = f"offsetof(struct sctp_{struct}, {prefix}{member})"
-    found = ask(compiler, asked, tmp_path)
+    found = ask(compiler, asked, tmp_path, HEADERS)
     ours = {question.removeprefix("ours "): n for question, n in found.items() if question.startswith("ours")}
     theirs = {q.removeprefix("theirs "): n for q, n in found.items() if q.startswith("theirs")}
     assert ours == theirs

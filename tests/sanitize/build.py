@@ -1,7 +1,8 @@
 """Builds the C of a stack with the compiler's sanitizers, beside the normal build, under build/sanitize.
 
-Of each stack two things come out: the extension module in a copy of the package, for any test of the
-project, and a plain library in which the stack's system calls can be made to answer (`doubles.h`).
+Of a stack two things come out: the extension module in a copy of the package, for any test of the project,
+and of the kernel's a plain library in which its system calls can be made to answer (`doubles.h`). usrsctp is
+linked in as it is: what is instrumented is ours.
 """
 
 import contextlib
@@ -31,9 +32,8 @@ class Stack:
     """The build script of a stack's extension, and the functions that `doubles` answers for."""
 
     script: str
-    doubles: str
-    wrapped: tuple[str, ...]
-    libraries: tuple[str, ...] = ()
+    doubles: str | None = None
+    wrapped: tuple[str, ...] = ()
 
 
 STACKS = {
@@ -42,6 +42,7 @@ STACKS = {
         "kernel_doubles.c",
         ("accept4", "getsockname", "getsockopt", "recvmsg", "sendmmsg", "sendmsg", "setsockopt"),
     ),
+    "usrsctp": Stack("csrc/build_usrsctp.py"),
 }
 
 
@@ -78,17 +79,20 @@ class Sanitizer:
         shutil.copytree(
             ROOT / "src" / "sctpio",
             self.package / "sctpio",
-            ignore=shutil.ignore_patterns("*.so", "_kernel.c", "__pycache__"),
+            ignore=shutil.ignore_patterns("*.so", "_kernel.c", "_usrsctp.c", "__pycache__"),
         )
         for name, stack in STACKS.items():
             self._build_stack(name, stack)
 
     def _build_stack(self, name: str, stack: Stack) -> None:
         script = runpy.run_path(str(ROOT / stack.script))
+        if "available" in script and not script["available"]():
+            return
         objects = [self._compile(ROOT / source, *STRICT) for source in script["SOURCES"]]
-        doubles = self._compile(HERE / stack.doubles, *STRICT)
-        wraps = [f"-Wl,--wrap={function}" for function in stack.wrapped]
-        self._link(self.library(name), stack, *objects, doubles, *wraps)
+        if stack.doubles is not None:
+            doubles = self._compile(HERE / stack.doubles, *STRICT)
+            wraps = [f"-Wl,--wrap={function}" for function in stack.wrapped]
+            self._link(self.library(name), *objects, doubles, *wraps)
 
         ffi: Any = script["ffi"]
         module = "_" + name
@@ -96,7 +100,7 @@ class Sanitizer:
         with contextlib.redirect_stdout(None):
             ffi.emit_c_code(str(glue))
         target = self.package / "sctpio" / "stacks" / f"{module}.abi3.so"
-        self._link(target, stack, self._compile_glue(glue), *objects)
+        self._link(target, self._compile_glue(glue), *objects, *script.get("LINK_ARGUMENTS", ()))
 
     def _compile_glue(self, glue: Path) -> str:
         # Not ours: cffi's own warnings are not errors.
@@ -107,8 +111,8 @@ class Sanitizer:
         call(CC, *CFLAGS, *self.flags, *extra, f"-I{ROOT / 'csrc'}", "-c", str(source), "-o", str(target))
         return str(target)
 
-    def _link(self, target: Path, stack: Stack, *parts: str) -> None:
-        call(CC, "-shared", *self.flags, *parts, *stack.libraries, "-o", str(target))
+    def _link(self, target: Path, *parts: str) -> None:
+        call(CC, "-shared", *self.flags, *parts, "-o", str(target))
 
     def assignments(self) -> list[str]:
         """Give the environment that makes a Python process use the build, as NAME=VALUE."""

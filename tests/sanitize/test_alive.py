@@ -1,5 +1,6 @@
 """The sanitizers themselves: a lie that the C cannot see through must be reported."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -8,18 +9,33 @@ from pathlib import Path
 import pytest
 
 from sanitize.build import SANITIZERS, VARIABLE
-from sctpio.stacks import _kernel
 
-OPEN = """
+# Which stack's C is looked at.
+STACK = os.environ.get("SCTPIO_STACK", "kernel")
+
+OPEN = {
+    "kernel": """
 import socket
 from sctpio.stacks._kernel import ffi, lib
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-"""
+""",
+    "usrsctp": """
+import sctpio
+from sctpio.stacks._usrsctp import ffi, lib
+sock = sctpio.stacks.choose("usrsctp").open()
+""",
+}
 
 # 16 bytes are there: a header that asks for another one.
 READ_TOO_FAR = """
 control = ffi.new("uint8_t[]", (16).to_bytes(8, "little") + bytes(8))
 lib.sctpio_parse_control(control, 4096, ffi.new("sctpio_record *"))
+"""
+
+# The same of an address: 15 bytes are there.
+ADDRESS_READ_TOO_FAR = """
+address = ffi.new("uint8_t[15]", (2).to_bytes(2, "little") + bytes(13))
+lib.sctpio_find(sock.fileno(), address, 16, ffi.new("int32_t *"))
 """
 
 # getsockname writes 16 bytes where 15 are.
@@ -36,7 +52,7 @@ lib.sctpio_parse_control(b"", 0, ffi.cast("sctpio_record *", ffi.cast("uint8_t *
 
 LIES = {
     "address": {
-        READ_TOO_FAR: "heap-buffer-overflow",
+        READ_TOO_FAR if STACK == "kernel" else ADDRESS_READ_TOO_FAR: "heap-buffer-overflow",
         WRITTEN_TOO_FAR: "heap-buffer-overflow",
         MISALIGNED: "misaligned address",
     },
@@ -45,11 +61,14 @@ LIES = {
 
 
 def test_the_instrumented_module_is_what_is_imported() -> None:
-    assert Path(_kernel.__file__ or "").is_relative_to(SANITIZERS[os.environ[VARIABLE]].package)
+    module = importlib.import_module(f"sctpio.stacks._{STACK}")
+    assert Path(module.__file__ or "").is_relative_to(SANITIZERS[os.environ[VARIABLE]].package)
 
 
 @pytest.mark.parametrize("lie", LIES.get(os.environ.get(VARIABLE, ""), ()))
 def test_a_lie_is_reported(lie: str) -> None:
-    done = subprocess.run([sys.executable, "-c", OPEN + lie], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN[STACK] + lie], capture_output=True, text=True, check=False
+    )
     assert done.returncode < 0, done.stderr
     assert LIES[os.environ[VARIABLE]][lie] in done.stderr

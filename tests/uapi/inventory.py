@@ -21,7 +21,6 @@ from sctpio.events import (
     StreamResetFlags,
 )
 from sctpio.options import HmacIdentifier, PathState, ProtocolState, PrPolicy, Scheduler, Scope
-from sctpio.stacks import kernel
 
 HERE = Path(__file__).parent
 C_HEADER = HERE.parents[1] / "csrc" / "uapi.h"
@@ -164,8 +163,8 @@ EXCLUDED = NO_OPTION | {
 
 MODELLED: dict[str, int] = (
     {row.name: row.number for row in LINUX.events}
-    | {spec.name: spec.number for spec in LINUX.options if spec.level == kernel.SOL_SCTP}
-    | {name: getattr(kernel, name) for name in INSIDE if hasattr(kernel, name)}
+    | {spec.name: spec.number for spec in LINUX.options if spec.level == 132}
+    | dict(LINUX.inside)
     | {name: number for name, number in _c_header().items() if name in INSIDE}
     | FLAGS
     | ENUMS

@@ -14,13 +14,13 @@ class Buffer(Protocol):
     def __setitem__(self, index: slice, value: bytes, /) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-class _FFI(Protocol):
+class FFI(Protocol):
     NULL: CData
     def new(self, ctype: str, init: object = None, /) -> CData: ...
     def buffer(self, cdata: CData, size: int = -1, /) -> Buffer: ...
     def from_buffer(self, ctype: str, source: object, /) -> CData: ...
 
-class _Lib(Protocol):
+class Contract(Protocol):
     SCTPIO_NO_INFO: int
     SCTPIO_MORE: int
     SCTPIO_EOF: int
@@ -68,5 +68,5 @@ class _Lib(Protocol):
     def sctpio_shutdown(self, fd: int, /) -> int: ...
     def sctpio_abort_on_close(self, fd: int, /) -> int: ...
 
-ffi: Final[_FFI]
-lib: Final[_Lib]
+ffi: Final[FFI]
+lib: Final[Contract]
