@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build" / "tiers"
 GUEST = str(ROOT / "tests" / "guest" / "run")
 
-KERNEL_TESTS = ("tests/api", "tests/kernel", "tests/examples")
-USRSCTP_TESTS = ("tests/api", "tests/usrsctp", "tests/examples")
+KERNEL_TESTS = ("tests/api", "tests/kernel", "tests/testing", "tests/examples")
+USRSCTP_TESTS = ("tests/api", "tests/usrsctp", "tests/testing", "tests/examples")
 # On a real kernel: each call of the C, and what brings it the most various messages.
 SANITIZED_TESTS = (
     "tests/sanitize/test_alive.py",
