@@ -157,6 +157,8 @@ static void learn(struct msghdr *message)
             struct in_pktinfo info;
             struct sockaddr_in v4 = {.sin_family = AF_INET};
             memcpy(&info, CMSG_DATA(at), sizeof info);
+            if (info.ipi_spec_dst.s_addr == 0)
+                continue;
             v4.sin_addr = info.ipi_spec_dst;
             memcpy(&address, &v4, sizeof v4);
         } else if (at->cmsg_level == IPPROTO_IPV6 && at->cmsg_type == IPV6_PKTINFO &&

@@ -179,7 +179,8 @@ int know_address(struct sockaddr *address)
     if (!sctp_find_ifa_by_addr || !sctp_add_addr_to_vrf || LOCKED(sctp_find_ifa_by_addr(address, 0, 0)))
         return 0;
     find_interface(address, name);
-    return LOCKED(sctp_add_addr_to_vrf(0, NULL, if_nametoindex(name), 0, name, NULL, address, 0, 0)) ? 1 : -ENOMEM;
+    uint32_t index = if_nametoindex(name);
+    return LOCKED(sctp_add_addr_to_vrf(0, NULL, index, 0, name, NULL, address, 0, 0)) ? 1 : -ENOMEM;
 }
 
 int sctpio_know(const uint8_t *addresses, uint32_t length)

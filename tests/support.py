@@ -65,12 +65,7 @@ async def connected(
 @asynccontextmanager
 async def paired(listener: Listener, connect_with: dict[str, Any] | None) -> AsyncIterator[Pair]:
     """Connect a client with a listener; both ends are aborted at the end."""
-    addresses = listener.local_addresses
-    # usrsctp gives an unbound client all that any socket of the process was ever bound to.
-    own = (
-        {"local": Address(addresses.hosts[:1], 0)} if STACK == "usrsctp" and len(addresses.hosts) == 1 else {}
-    )
-    client = await connect(addresses, **{**own, **(connect_with or {})})
+    client = await connect(listener.local_addresses, **(connect_with or {}))
     try:
         server = await listener.accept()
         try:

@@ -155,7 +155,8 @@ class ResetStreams(Option):
 class ResetAssociation(Option):
     """Ask for new TSNs and a reset of all streams (SCTP_RESET_ASSOC, RFC 6525 6.3.3; Linux 4.11). Write only.
 
-    How it went comes as an `AssociationReset` event. Errors as with `ResetStreams`.
+    How it went comes as an `AssociationReset` event. Errors as with `ResetStreams`; usrsctp can be asked and
+    cannot ask (EOPNOTSUPP).
     """
 
 

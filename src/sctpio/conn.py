@@ -125,7 +125,8 @@ class Conn:
         Returns when the stack has taken the message. A cancelled send has sent nothing.
 
         Raises ValueError for an empty message (RFC 9260 has none) or a number out of range,
-        StreamOutOfRangeError, MessageTooLargeError, or how the association ended.
+        StreamOutOfRangeError, MessageTooLargeError, OSError (EOPNOTSUPP) for what the stack cannot do, or how
+        the association ended.
         """
         link = self._link
         await link.send(
@@ -462,7 +463,8 @@ class Conn:
     async def reset_association(self) -> None:
         """Restart the TSNs of both ends and the sequence numbers of all streams (RFC 6525 6.3.3).
 
-        It needs `EnableStreamReset(reset_association=True)`; the rest is as for `reset_streams`.
+        It needs `EnableStreamReset(reset_association=True)`; the rest is as for `reset_streams`. On usrsctp
+        it raises OSError (EOPNOTSUPP): that stack can be asked, and cannot ask.
         """
         self._check_open()
         await reset_association(self._link)

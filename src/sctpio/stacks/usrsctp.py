@@ -88,7 +88,7 @@ class UsrsctpEndWatch:
 class UsrsctpSocket(NativeSocket):
     """A usrsctp socket; its descriptor is one to poll, of this process only."""
 
-    __slots__ = ("__weakref__", "_listens_on", "_own_choice", "_peeled")
+    __slots__ = ("__weakref__", "_bound", "_listens_on", "_own_choice", "_peeled")
 
     codec = Codec(USRSCTP, scope_to_index=scope_to_index, index_to_scope=socket.if_indextoname)
     _ffi = ffi
@@ -98,6 +98,7 @@ class UsrsctpSocket(NativeSocket):
 
     def __init__(self, fd: int, *, v6: bool, many: bool = False) -> None:
         super().__init__(fd, v6=v6, many=many)
+        self._bound = False
         self._listens_on = 0
         # Whether the peers' UDP port was chosen by an option.
         self._own_choice = False
@@ -124,6 +125,7 @@ class UsrsctpSocket(NativeSocket):
                 packed = self.codec.pack_addresses(Address((host,), 0))
                 check(lib.sctpio_know(packed, len(packed)), f"bind to {local}")
         super().bind(local)
+        self._bound = True
 
     def listen(self, backlog: int) -> None:
         """Take associations from peers; a backlog of 0 ends that on a one-to-many socket."""
@@ -161,8 +163,14 @@ class UsrsctpSocket(NativeSocket):
     def connect(self, remote: Address) -> int:
         """Start an association; its outcome comes as an event.
 
-        A port that this process listens on is reached here, whatever the process's UDP port is.
+        A port that this process listens on is reached here, whatever the process's UDP port is. A socket that
+        is not bound gets the addresses from which this host sends to the peer's: usrsctp would take all that
+        it knows of.
         """
+        if not self._bound and not self._many:
+            sources = {source: None for host in remote.hosts if (source := _source(str(host), remote.port))}
+            if sources:
+                self.bind(Address(tuple(sources), 0))
         if not self._own_choice:
             here = _stack.listening.get(remote.port) and any(_is_local(str(host)) for host in remote.hosts)
             port = udp_ports.settings.started if here else None
@@ -290,6 +298,18 @@ class UsrsctpSocket(NativeSocket):
     def watch_end(self) -> EndWatch:
         """Watch for news of an association that the peer has shut down."""
         return UsrsctpEndWatch(self._fd)
+
+
+def _source(host: str, port: int) -> str | None:
+    """Ask from which address this host would send to another; None where it cannot."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, port))
+            name: tuple[str, int] = probe.getsockname()
+            return name[0]
+    except OSError:
+        return None
 
 
 def _is_local(host: str) -> bool:
