@@ -3,8 +3,8 @@
  * other end is ours.
  *   - Ready is raised by usrsctp's threads (an upcall) and lowered only here, when a call found nothing: then
  *     the state is looked at again after lowering. Whatever happens after that look brings an upcall.
- *   - usrsctp makes no upcall for what its timers do (a path fails, a message expires): a thread of ours
- *     looks at all sockets now and then for what is new.
+ *   - usrsctp makes no upcall for what its timers do (a path fails, a message expires), nor for room on a
+ *     one-to-many socket: a thread of ours looks at all sockets now and then.
  * Nothing of Python runs on those threads. */
 #include "usrsctp_private.h"
 
@@ -196,6 +196,9 @@ static void sweep_one(struct slot *slot)
     pthread_mutex_lock(&slot->lock);
     if (slot->so) {
         look(slot, 0);
+        /* Of room alone usrsctp makes no upcall on a one-to-many socket: who waits tries now and then. */
+        if (slot->many)
+            unblock(slot);
         if (slot->detached && recv(slot->ours, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
             so = take(slot);
     }

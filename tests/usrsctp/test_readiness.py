@@ -115,7 +115,9 @@ async def test_a_sender_is_woken_once_there_is_room_and_not_before(mode: Mode) -
         # Answers to probes of the closed window.
         assert lib.sctpio_signals() - before[0] <= 8
         assert source.statistics().wakeups - before[1] <= 8
-        assert not ready(source.fileno()) & select.POLLOUT
+        if mode is Mode.ONE_TO_ONE:
+            # Of room on a one-to-many socket usrsctp does not tell.
+            assert not ready(source.fileno()) & select.POLLOUT
         target._link.carrier._set_reading(True)
         for _ in range(200):
             assert len((await target.receive()).data) == 1000
