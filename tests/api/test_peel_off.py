@@ -44,6 +44,7 @@ from sctpio import (
     listen,
     open_endpoint,
 )
+from sctpio._ending import alive
 from sctpio.stacks import _native
 from support import (
     PATIENCE,
@@ -1014,7 +1015,8 @@ async def test_an_association_that_is_gone_cannot_be_peeled_off(end: str, told: 
                 await within(pair.client.close())
             else:
                 await pair.client.abort()
-            await until(lambda: len(associations()) == 2)
+            shared, identifier = pair.server._link.carrier.raw, pair.server.association_id
+            await until(lambda: len(associations()) == 2 and not alive(shared, identifier))
             if told:
                 await until(lambda: pair.server.is_closed)
             for _ in range(2):
