@@ -306,6 +306,7 @@ async def test_an_association_that_ended_before_accept_gives_its_messages() -> N
         await until(lambda: not associations())
         async with await listener.accept() as server:
             assert [message.data async for message in server] == [b"early"]
+            await server.wait_closed()
             await ended(server, EndOfAssociation)
         server = await listener.accept()
         assert (await server.receive()).data == b"early too"
@@ -784,6 +785,7 @@ async def test_the_peer_closes() -> None:
         assert [message.data async for message in servers[0]] == [b"1"]
         with pytest.raises(EndOfAssociation):
             await waiting
+        await servers[0].wait_closed()
         await ended(servers[0], EndOfAssociation)
         seen = [event async for event in events]
         assert [type(event) for event in seen] == [ShutdownEvent, AssociationChange]
@@ -1117,6 +1119,7 @@ async def test_connect_from_the_listening_port() -> None:
             assert one.statistics().associations == 2
             await client.close()
         await ours.close()
+        await theirs.wait_closed()
         await ended(theirs, EndOfAssociation)
         # The same two again: nothing is left of the first time.
         for address in (str(other.local_addresses), ("localhost", other.port)):
