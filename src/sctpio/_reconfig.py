@@ -58,10 +58,15 @@ async def add_streams(link: Link, outbound: int, inbound: int) -> None:
     """Add streams; see `Conn.add_streams`."""
     answers: list[Callable[[StreamChange], bool]] = []
     if outbound:
-        answers.append(lambda event: event.outbound_streams == outbound)
+        answers.append(lambda event: event.outbound_streams == outbound or _unspecific(event))
     if inbound:
-        answers.append(lambda event: event.inbound_streams == inbound)
+        answers.append(lambda event: event.inbound_streams == inbound or _unspecific(event))
     await _ask(link, AddStreams(outbound, inbound), StreamChange, answers)
+
+
+def _unspecific(event: StreamChange) -> bool:
+    """Tell a refusal that says nothing of how many."""
+    return bool(event.flags & REFUSED) and not (event.outbound_streams or event.inbound_streams)
 
 
 async def reset_association(link: Link) -> None:
@@ -91,22 +96,13 @@ async def _ask(link: Link, request: Option, kind: type[E], answers: list[Callabl
             async for event in events:
                 if not isinstance(event, kind):
                     continue
-                answered = [answer for answer in answers if answer(event) or _refused_all(event)]
+                answered = [answer for answer in answers if answer(event)]
                 if answered and event.flags & REFUSED:
                     raise ReconfigurationError(type(request).__name__, event.flags)
                 answers = [answer for answer in answers if answer not in answered]
                 if not answers:
                     return
         raise association.outcome()
-
-
-def _refused_all(event: StreamReset | StreamChange | AssociationReset) -> bool:
-    """Tell a refusal to add streams that says nothing of how many."""
-    return (
-        isinstance(event, StreamChange)
-        and bool(event.flags & REFUSED)
-        and not (event.outbound_streams or event.inbound_streams)
-    )
 
 
 async def _request(link: Link, request: Option, answers: EventStream[Any]) -> None:

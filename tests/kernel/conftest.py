@@ -8,12 +8,12 @@ import pytest
 
 import sctpio
 from kernel.capture import Dissector
-from kernel.interop import encapsulated, interop_lab, module_lab
-from kernel.lab import DeadEnd, Lab, dead_end
+from kernel.interop import encapsulated, encapsulated_lab, interop_lab
+from kernel.lab import DeadEnd, Lab, dead_end, two_links
 from support import no_leak
 
 # Fixtures of the modules test_interop*.
-__all__ = ["encapsulated", "interop_lab", "module_lab"]
+__all__ = ["encapsulated", "encapsulated_lab", "interop_lab"]
 
 TOOLS = {"ip": "iproute2", "tc": "iproute2", "tcpdump": "tcpdump", "tshark": "tshark"}
 
@@ -42,12 +42,15 @@ def dissector(_needed: None) -> Iterator[Dissector]:
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     """Give a namespace behind two links."""
-    made = Lab(2)
-    try:
-        made.build()
+    with two_links() as made:
         yield made
-    finally:
-        made.remove()
+
+
+@pytest.fixture(scope="module")
+def module_lab(_needed: None) -> Iterator[Lab]:
+    """Give one namespace to all tests of a module, as it takes longer to make than most of them."""
+    with two_links() as made:
+        yield made
 
 
 @pytest.fixture

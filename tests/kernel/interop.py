@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from kernel.lab import Lab, at_once, run
+from kernel.lab import Lab, at_once, run, two_links
 from sctpio import (
     Address,
     AssocInfo,
@@ -51,12 +51,6 @@ STUBBORN: tuple[Option, ...] = (
     RtoInfo(initial=0.2, maximum=0.3, minimum=0.1),
     AssocInfo(max_retransmissions=1000),
     PeerAddressParameters(path_max_retransmissions=1000),
-)
-# A peer that does not answer counts as lost after some two seconds.
-IMPATIENT: tuple[Option, ...] = (
-    RtoInfo(initial=0.2, maximum=0.3, minimum=0.1),
-    AssocInfo(max_retransmissions=3),
-    PeerAddressParameters(path_max_retransmissions=1, heartbeat_interval=0.1),
 )
 
 
@@ -131,10 +125,8 @@ def encapsulated(_needed: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def module_lab(encapsulated: None) -> Iterator[Lab]:
-    made = Lab(2)
-    try:
-        made.build()
+def encapsulated_lab(encapsulated: None) -> Iterator[Lab]:
+    with two_links() as made:
         for link in made.links:
             run("ip", "link", "set", link.here, *NO_GSO)
             run("ip", "-n", made.namespace, "link", "set", link.there, *NO_GSO)
@@ -143,18 +135,16 @@ def module_lab(encapsulated: None) -> Iterator[Lab]:
             sysctl("sctp.udp_port", KERNEL_UDP)
             sysctl("sctp.encap_port", USRSCTP_UDP)
         yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture
-def interop_lab(module_lab: Lab) -> Iterator[Lab]:
+def interop_lab(encapsulated_lab: Lab) -> Iterator[Lab]:
     """Give one namespace to all tests, with the kernel's UDP port in it; without faults."""
-    yield module_lab
-    for link in module_lab.links:
+    yield encapsulated_lab
+    for link in encapsulated_lab.links:
         with contextlib.suppress(AssertionError):
-            module_lab.mend(link)
-        module_lab.plug(link)
+            encapsulated_lab.mend(link)
+        encapsulated_lab.plug(link)
 
 
 @types.coroutine

@@ -4,6 +4,7 @@ Both ends of an association live in the test's process: a socket belongs to the 
 made, and what a listener accepts belongs to the listener's.
 """
 
+import asyncio
 import contextlib
 import ctypes
 import itertools
@@ -14,8 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sctpio import AssocInfo, Listener, Option, PeerAddressParameters, RtoInfo, listen
-from support import Pair, Style, paired
+from sctpio import AssocInfo, Conn, Listener, Option, PeerAddressParameters, RtoInfo, SendFailed, listen
+from support import PATIENCE, Pair, Style, paired
 
 T = TypeVar("T")
 
@@ -146,6 +147,20 @@ class Lab:
             run("tc", "qdisc", "del", "dev", link.here, "root")
             run("tc", "-n", self.namespace, "qdisc", "del", "dev", link.there, "root")
 
+    def clean(self) -> None:
+        """Take away whatever faults there are, links that are down aside."""
+        # One process for all of it: those are slow in a guest.
+        commands = [
+            command
+            for link in self.links
+            for command in (
+                f"tc qdisc del dev {link.here} root",
+                f"tc -n {self.namespace} qdisc del dev {link.there} root",
+                f"ip neigh del {link.remote} dev {link.here}",
+            )
+        ]
+        subprocess.run("; ".join(commands), shell=True, capture_output=True, check=False)
+
     def unplug(self, link: Link) -> None:
         """Take the far end down, so that this end has no carrier."""
         run("ip", "-n", self.namespace, "link", "set", link.there, "down")
@@ -189,6 +204,36 @@ async def joined(
     local = "/".join(link.local for link in used) + ":0"
     async with listener, paired(listener, {"local": local, **(connect_with or {})}) as pair:
         yield pair
+
+
+@contextlib.contextmanager
+def two_links() -> Iterator[Lab]:
+    """Make a namespace behind two links, and take it away."""
+    made = Lab(2)
+    try:
+        made.build()
+        yield made
+    finally:
+        made.remove()
+
+
+async def data_of(conn: Conn) -> bytes:
+    """Receive one message's data."""
+    async with asyncio.timeout(30 * PATIENCE):
+        return (await conn.receive()).data
+
+
+async def failures(events: AsyncIterator[object], count: int) -> list[SendFailed]:
+    """Wait for that many SendFailed events, and see that no other one follows."""
+    found: list[SendFailed] = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            async with asyncio.timeout((10 if len(found) < count else 0.3) * PATIENCE):
+                event = await anext(events)
+            assert isinstance(event, SendFailed)
+            found.append(event)
+    assert len(found) == count
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from kernel.capture import (
     _wait_for_marker,
     _wait_for_start,
 )
-from kernel.lab import DeadEnd, Lab, joined, run
+from kernel.lab import DeadEnd, Lab, data_of, failures, joined, run
 from sctpio import (
     Adaptation,
     AdaptationIndication,
@@ -238,31 +238,11 @@ def _mtu() -> Iterator[None]:
     run("ip", "link", "set", "lo", "mtu", "65536")
 
 
-@pytest.fixture(scope="module")
-def _lab(_needed: None) -> Iterator[Lab]:
-    made = Lab(2)
-    try:
-        made.build()
-        yield made
-    finally:
-        made.remove()
-
-
 @pytest.fixture
-def lab(_lab: Lab) -> Iterator[Lab]:
-    """Give one namespace to all tests, as it takes longer to make than most of them; without faults."""
-    yield _lab
-    # One process for all of it: those are slow in a guest.
-    commands = [
-        command
-        for link in _lab.links
-        for command in (
-            f"tc qdisc del dev {link.here} root",
-            f"tc -n {_lab.namespace} qdisc del dev {link.there} root",
-            f"ip neigh del {link.remote} dev {link.here}",
-        )
-    ]
-    subprocess.run("; ".join(commands), shell=True, capture_output=True, check=False)
+def lab(module_lab: Lab) -> Iterator[Lab]:
+    """Give the module's namespace, without the faults of the test before."""
+    yield module_lab
+    module_lab.clean()
 
 
 @contextlib.contextmanager
@@ -278,12 +258,6 @@ async def nothing_comes(conn: Conn) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5 * PATIENCE):
             await conn.receive()
-
-
-async def data_of(conn: Conn) -> bytes:
-    """Receive one message's data."""
-    async with asyncio.timeout(30 * PATIENCE):
-        return (await conn.receive()).data
 
 
 def both(*options: Option) -> dict[str, Any]:
@@ -757,19 +731,6 @@ def given_up(conn: Conn, policy: PrPolicy = PrPolicy.ALL, stream: int | None = N
     assert status.abandoned_unsent is not None
     assert status.abandoned_sent is not None
     return status.abandoned_unsent, status.abandoned_sent
-
-
-async def failures(events: AsyncIterator[object], count: int) -> list[SendFailed]:
-    """Wait for that many SendFailed events, and see that no other one follows."""
-    found: list[SendFailed] = []
-    with contextlib.suppress(TimeoutError):
-        while True:
-            async with asyncio.timeout((10 if len(found) < count else 0.3) * PATIENCE):
-                event = await anext(events)
-            assert isinstance(event, SendFailed)
-            found.append(event)
-    assert len(found) == count
-    return found
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ from kernel.interop import (
     outage,
     sysctls,
 )
-from kernel.lab import Lab
+from kernel.lab import Lab, data_of, failures
 from kernel.test_extensions import AUTH, DATA, I_DATA, Analyst, authenticated_by, given_up
 from sctpio import (
     AsconfSupported,
@@ -90,25 +90,6 @@ def analyst(_needed: None) -> Iterator[Analyst]:
     made = Analyst()
     yield made
     made.close()
-
-
-async def data_of(conn: Conn) -> bytes:
-    """Receive one message's data."""
-    async with asyncio.timeout(30 * PATIENCE):
-        return (await conn.receive()).data
-
-
-async def failures(events: AsyncIterator[object], count: int) -> list[SendFailed]:
-    """Wait for that many SendFailed events, and see that no other one follows."""
-    found: list[SendFailed] = []
-    with contextlib.suppress(TimeoutError):
-        while True:
-            async with asyncio.timeout((10 if len(found) < count else 0.3) * PATIENCE):
-                event = await anext(events)
-            assert isinstance(event, SendFailed)
-            found.append(event)
-    assert len(found) == count
-    return found
 
 
 # Partial reliability

@@ -17,7 +17,6 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from kernel.interop import (
-    IMPATIENT,
     KERNEL_UDP,
     MODES,
     STUBBORN,
@@ -27,7 +26,7 @@ from kernel.interop import (
     left,
     linked,
 )
-from kernel.lab import Lab
+from kernel.lab import IMPATIENT, Lab
 from kernel.test_interop import exchange
 from sctpio import (
     Address,

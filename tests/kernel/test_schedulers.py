@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
@@ -27,30 +26,11 @@ SIZE = 1000
 AHEAD, AHEAD_COUNT = 0, 6
 
 
-@pytest.fixture(scope="module")
-def _lab(_needed: None) -> Iterator[Lab]:
-    made = Lab(2)
-    try:
-        made.build()
-        yield made
-    finally:
-        made.remove()
-
-
 @pytest.fixture
-def lab(_lab: Lab) -> Iterator[Lab]:
-    """Give one namespace to all tests, as it takes longer to make than most of them; without faults."""
-    yield _lab
-    # One process for all of it: those are slow in a guest.
-    commands = [
-        command
-        for link in _lab.links
-        for command in (
-            f"tc qdisc del dev {link.here} root",
-            f"tc -n {_lab.namespace} qdisc del dev {link.there} root",
-        )
-    ]
-    subprocess.run("; ".join(commands), shell=True, capture_output=True, check=False)
+def lab(module_lab: Lab) -> Iterator[Lab]:
+    """Give the module's namespace, without the faults of the test before."""
+    yield module_lab
+    module_lab.clean()
 
 
 async def queue(conn: Conn, messages: Iterable[tuple[int, int]]) -> int:

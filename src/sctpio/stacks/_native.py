@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from .._codec import OUTGOING, RECORD, Codec, htonl
 from ..address import Address
 from ..events import Event
-from ..options import NoDelay, Option, Scope
+from ..options import FragmentInterleave, NoDelay, Option, Scope
 from .base import ALWAYS_SUBSCRIBED, Batch, Buffer, EndWatch, Outgoing, SendExtras, StackSocket, T
 
 if TYPE_CHECKING:
@@ -75,16 +75,6 @@ class Scratch(threading.local):
         self.length = ffi.new("uint32_t *")
 
 
-class Numbers:
-    """The numbers of the options that a socket is set up with, as one stack has them."""
-
-    def __init__(self, *, mapped_v4: int, interleave: int, rcvinfo: int, event: int) -> None:
-        self.mapped_v4 = mapped_v4
-        self.interleave = interleave
-        self.rcvinfo = rcvinfo
-        self.event = event
-
-
 class NativeSocket(ABC):
     """A socket of a stack in C: see `StackSocket` for what each method promises.
 
@@ -97,7 +87,6 @@ class NativeSocket(ABC):
     _ffi: "ClassVar[FFI]"
     _lib: "ClassVar[Contract]"
     _scratch: ClassVar[Scratch]
-    _numbers: ClassVar[Numbers]
 
     def __init__(self, fd: int, *, v6: bool, many: bool = False) -> None:
         self._fd = fd
@@ -328,10 +317,10 @@ class NativeSocket(ABC):
 
     def subscribe(self, kind: type[Event], on: bool, association_id: int) -> None:
         """Turn an event on or off (SCTP_EVENT)."""
-        numbers = self.codec.event_numbers[kind]
+        option, numbers = self.codec.platform.inside["SCTP_EVENT"], self.codec.event_numbers[kind]
         for number in numbers:
             value = EVENT_SUBSCRIPTION.pack(association_id, number, on)
-            code = self._lib.sctpio_setsockopt(self._fd, SOL_SCTP, self._numbers.event, value, len(value))
+            code = self._lib.sctpio_setsockopt(self._fd, SOL_SCTP, option, value, len(value))
             # Events that came in two forms: the newer one, else the older.
             if code >= 0 or (code != -errno.EINVAL and code != -errno.ENOPROTOOPT):
                 break
@@ -369,11 +358,14 @@ class NativeSocket(ABC):
         packed = value.to_bytes(4, sys.byteorder)
         check(self._lib.sctpio_setsockopt(self._fd, level, number, packed, 4), name)
 
+    def _set_inside(self, name: str, value: int) -> None:
+        self.set_flag(SOL_SCTP, self.codec.platform.inside[name], value, name)
+
     def set_up(self) -> None:
         """Set what the loop room relies on."""
         if self._v6:
-            self.set_flag(SOL_SCTP, self._numbers.mapped_v4, 0, "SCTP_I_WANT_MAPPED_V4_ADDR")
-        self.set_flag(SOL_SCTP, self._numbers.rcvinfo, 1, "SCTP_RECVRCVINFO")
+            self._set_inside("SCTP_I_WANT_MAPPED_V4_ADDR", 0)
+        self._set_inside("SCTP_RECVRCVINFO", 1)
         for kind in ALWAYS_SUBSCRIBED:
             self.subscribe(kind, True, 0)
 
@@ -383,7 +375,7 @@ class NativeSocket(ABC):
         self.set_option(NoDelay(True), 0)
         if one_to_many:
             # Else a message that comes in parts would hold back those of all other associations.
-            self.set_flag(SOL_SCTP, self._numbers.interleave, 1, "SCTP_FRAGMENT_INTERLEAVE")
+            self.set_option(FragmentInterleave(1), 0)
 
     @abstractmethod
     def abort(self, association_id: int, cause: bytes) -> bool:

@@ -19,7 +19,7 @@ from ..errors import UnavailableError
 from ..features import Capabilities
 from ..options import PeerAddressInfo
 from ._kernel import ffi, lib
-from ._native import SCTP_ABORT, SOL_SCTP, NativeSocket, Numbers, Scratch, check, scope_to_index
+from ._native import SCTP_ABORT, SOL_SCTP, NativeSocket, Scratch, check, scope_to_index
 from .base import EndWatch, SendExtras
 
 if TYPE_CHECKING:
@@ -91,7 +91,6 @@ class KernelSocket(NativeSocket):
     _ffi = ffi
     _lib = lib
     _scratch = Scratch(ffi, codec)
-    _numbers = Numbers(mapped_v4=12, interleave=18, rcvinfo=32, event=127)
 
     def _send_with(
         self,

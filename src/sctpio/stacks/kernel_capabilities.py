@@ -16,7 +16,6 @@ from ..options import (
     ExposePotentiallyFailed,
     FragmentInterleave,
     InterleavingSupported,
-    Option,
     PlpmtudProbeInterval,
     PrSupported,
     ReconfigSupported,
@@ -24,6 +23,7 @@ from ..options import (
     StreamScheduler,
     UdpEncapsulation,
 )
+from ._asking import reason, sets, switch
 from .kernel import NAME, KernelSocket, KernelStack
 
 SYSCTLS = Path("/proc/sys/net/sctp")
@@ -53,7 +53,7 @@ def ask(stack: KernelStack) -> Capabilities:
     with closing(stack.open()) as one, closing(stack.open(one_to_many=True)) as many:
         options = {spec.kind: _known(spec, one) or _known(spec, many) for spec in LINUX.options}
         events = {row.kind for row in LINUX.events if _subscribes(many, row.kind)}
-        schedulers = [scheduler for scheduler in Scheduler if _sets(one, StreamScheduler(scheduler))]
+        schedulers = [scheduler for scheduler in Scheduler if sets(one, StreamScheduler(scheduler))]
         lacking = [f"{spec.name} (Linux {spec.since})" for spec in LINUX.options if not options[spec.kind]]
         lacking += [f"{row.name} (Linux {row.since})" for row in LINUX.events if row.kind not in events]
         return Capabilities(
@@ -64,17 +64,17 @@ def ask(stack: KernelStack) -> Capabilities:
             schedulers=tuple(schedulers),
             lacks=tuple(lacking),
             sysctls=sysctls,
-            authentication=_switch(one, AuthSupported),
-            address_reconfiguration=_switch(one, AsconfSupported),
-            stream_reconfiguration=_switch(one, ReconfigSupported),
-            partial_reliability=_switch(one, PrSupported),
+            authentication=switch(one, AuthSupported),
+            address_reconfiguration=switch(one, AsconfSupported),
+            stream_reconfiguration=switch(one, ReconfigSupported),
+            partial_reliability=switch(one, PrSupported),
             interleaving=_interleaving(many, sysctls),
             potentially_failed=_potentially_failed(one, sysctls),
             udp_encapsulation=_udp(options[UdpEncapsulation], sysctls),
             path_mtu_probing=Feature(
                 sysctls.get("plpmtud_probe_interval", 0) > 0, options[PlpmtudProbeInterval]
             ),
-            ecn=_switch(one, EcnSupported),
+            ecn=switch(one, EcnSupported),
         )
 
 
@@ -102,36 +102,18 @@ def _subscribes(sock: KernelSocket, kind: type[Event]) -> bool:
     return True
 
 
-def _sets(sock: KernelSocket, value: Option) -> bool:
-    try:
-        sock.set_option(value, 0)
-    except OSError:
-        return False
-    return True
-
-
-def _switch(sock: KernelSocket, kind: type[Option]) -> Feature:
-    """Look at an extension that a socket can turn on for itself."""
-    try:
-        default = bool(getattr(sock.get_option(kind, 0, None), "enabled", False))
-        sock.set_option(kind(), 0)
-    except OSError as error:
-        return Feature(False, False, _reason(error))
-    return Feature(default, True)
-
-
 def _interleaving(sock: KernelSocket, sysctls: dict[str, int]) -> Feature:
     try:
         sock.set_option(FragmentInterleave(1), 0)
         sock.set_option(InterleavingSupported(), 0)
     except OSError as error:
         off = error.errno == errno.EPERM and not sysctls.get("intl_enable")
-        return Feature(False, False, "sysctl net.sctp.intl_enable=1" if off else _reason(error))
+        return Feature(False, False, "sysctl net.sctp.intl_enable=1" if off else reason(error))
     return Feature(False, True)
 
 
 def _potentially_failed(sock: KernelSocket, sysctls: dict[str, int]) -> Feature:
-    if not _sets(sock, ExposePotentiallyFailed(True)):
+    if not sets(sock, ExposePotentiallyFailed(True)):
         return Feature(False, False, "Linux 5.5")
     if not sysctls.get("pf_enable", 1):
         return Feature(False, False, "sysctl net.sctp.pf_enable=1")
@@ -144,7 +126,3 @@ def _udp(known: bool, sysctls: dict[str, int]) -> Feature:
     if not sysctls.get("udp_port"):
         return Feature(False, False, "sysctl net.sctp.udp_port=9899, or another port")
     return Feature(bool(sysctls.get("encap_port")), True)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

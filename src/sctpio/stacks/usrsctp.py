@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import weakref
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
@@ -35,7 +36,7 @@ from ..options import (
     UdpEncapsulation,
 )
 from . import udp_ports
-from ._native import SCTP_ABORT, NativeSocket, Numbers, Scratch, check, scope_to_index
+from ._native import SCTP_ABORT, NativeSocket, Scratch, check, scope_to_index
 from ._usrsctp import ffi, lib
 from .base import EndWatch, SendExtras, T
 
@@ -94,7 +95,6 @@ class UsrsctpSocket(NativeSocket):
     _ffi = ffi
     _lib = lib
     _scratch = Scratch(ffi, codec)
-    _numbers = Numbers(mapped_v4=0x0D, interleave=0x10, rcvinfo=0x1F, event=0x1E)
 
     def __init__(self, fd: int, *, v6: bool, many: bool = False) -> None:
         super().__init__(fd, v6=v6, many=many)
@@ -141,7 +141,7 @@ class UsrsctpSocket(NativeSocket):
                     port,
                 )
             with _stack.lock:
-                _stack.listening[self._listens_on] = _stack.listening.get(self._listens_on, 0) + 1
+                _stack.listening[self._listens_on] += 1
 
     def subscribe(self, kind: type[Event], on: bool, association_id: int) -> None:
         """Turn an event on or off (SCTP_EVENT)."""
@@ -158,6 +158,8 @@ class UsrsctpSocket(NativeSocket):
         if self._listens_on:
             with _stack.lock:
                 _stack.listening[self._listens_on] -= 1
+                if not _stack.listening[self._listens_on]:
+                    del _stack.listening[self._listens_on]
             self._listens_on = 0
 
     def connect(self, remote: Address) -> int:
@@ -172,7 +174,7 @@ class UsrsctpSocket(NativeSocket):
             if sources:
                 self.bind(Address(tuple(sources), 0))
         if not self._own_choice:
-            here = _stack.listening.get(remote.port) and any(_is_local(str(host)) for host in remote.hosts)
+            here = _stack.listening[remote.port] and any(_is_local(str(host)) for host in remote.hosts)
             port = udp_ports.settings.started if here else None
             check(
                 lib.sctpio_remote_udp_port(self._fd, port or udp_ports.remote_udp_port()),
@@ -330,7 +332,7 @@ class UsrsctpStack:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         # How many sockets listen on an SCTP port.
-        self.listening: dict[int, int] = {}
+        self.listening: Counter[int] = Counter()
 
     def start(self) -> None:
         """Start it, unless it runs; raises UnavailableError, OSError where its UDP port is taken."""
