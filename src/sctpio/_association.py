@@ -66,6 +66,7 @@ class Association:
         self.over = False
         self.over_by: Exception | None = None
         self.inbound_over = False
+        self.shut_down_by_peer = False
         self.closing = False
         self.discarding = False
         self.dry_count = 0
@@ -135,6 +136,7 @@ class Association:
             case AssociationChange():
                 self._change(event)
             case ShutdownEvent():
+                self.shut_down_by_peer = True
                 self.inbound_ended()
             case PartialDelivery():
                 self._drop_partial(event.stream)
@@ -214,11 +216,15 @@ class Association:
             self.wake_all()
 
     def finish(self, end: Exception) -> None:
-        """The stack is done with the association. The first end given stays."""
+        """The stack is done with the association. The first end given stays.
+
+        So does the peer's SHUTDOWN: an ABORT can follow it where packets change places (who has forgotten the
+        association answers a late SACK with one, RFC 9260 section 8.4). `over_by` tells `close` of it.
+        """
         if self.over:
             return
         if self.end is None:
-            self.end = end
+            self.end = EndOfAssociation("the peer shut down") if self.shut_down_by_peer else end
         self.over_by = end
         self.over = self.inbound_over = True
         self._forget_partials()

@@ -66,7 +66,9 @@ class Conn:
     def __del__(self) -> None:
         link = getattr(self, "_link", None)
         if link is not None and not link.association.over:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            # What the peer has shut down ends by itself: whether it has yet is a matter of timing.
+            if not link.association.inbound_over:
+                warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
             link.forget()
 
     async def __aenter__(self) -> Self:

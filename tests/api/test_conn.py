@@ -426,6 +426,7 @@ async def test_detach_refuses_to_lose_messages(pair: Pair) -> None:
         pair.client.detach()
     assert (await pair.client.receive()).data == b"unread"
     os.close(pair.client.detach())
+    await pair.server.wait_closed()
 
 
 async def test_descriptors_are_not_inherited_and_do_not_block(pair: Pair) -> None:

@@ -26,6 +26,7 @@ from sctpio import (
     connect,
     listen,
 )
+from sctpio._ending import alive
 from support import STACK, Pair, associations, connected, until
 
 
@@ -121,8 +122,10 @@ async def test_the_one_error_of_the_kernel_taken_by_send_is_not_lost(pair: Pair)
 
 
 async def test_send_after_the_peers_shutdown_says_end_of_association(pair: Pair) -> None:
+    raw, identifier = pair.server._link.carrier.raw, pair.server.association_id
     pair.server._link.carrier._set_reading(False)
     await pair.client.close()
+    await until(lambda: not alive(raw, identifier))
     with pytest.raises(EndOfAssociation):
         await pair.server.send(b"x")
     await assert_ended(pair.server, EndOfAssociation)

@@ -550,6 +550,7 @@ async def test_the_new_descriptor_neither_blocks_nor_is_inherited() -> None:
         await talk(pair.client, pair.server)
         await pair.server.close()
         assert pair.server.fileno() == -1
+        await pair.client.wait_closed()
         assert descriptor_count() == before - PER_SOCKET
 
 

@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sctpio import (
+    AssociationAbortedError,
     AssociationChange,
     AssociationState,
+    EndOfAssociation,
     ErrorCause,
     Message,
     MessageTooLargeError,
     PartialDelivery,
     PartialDeliveryState,
+    ShutdownEvent,
 )
 from sctpio._association import Association
 from sctpio._events import EventHub
@@ -96,6 +99,15 @@ async def test_the_first_end_stays() -> None:
     assert type(first) is TimeoutError
     assert str(first) == "first"
     assert first is not second
+
+
+async def test_an_abort_after_the_peers_shutdown_is_told_to_close_alone() -> None:
+    association = make(asyncio.get_running_loop())
+    association.take_event(ShutdownEvent(association_id=1))
+    association.finish(AssociationAbortedError(b"", ErrorCause.NO_ERROR))
+    with pytest.raises(EndOfAssociation):
+        association.check_alive()
+    assert type(association.over_by) is AssociationAbortedError
 
 
 @given(
