@@ -1,6 +1,7 @@
 """Promise 1: cancelling never loses, duplicates or half-sends a message, and leaves nothing behind."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Coroutine
 from typing import Any
@@ -95,7 +96,8 @@ async def test_a_send_that_was_cancelled_sent_nothing_and_one_that_returned_all(
         connect_with={"options": [SendBuffer(20_000)]},
         listen_with={"receive_buffer": 10_000, "options": [ReceiveBuffer(20_000)]},
     ) as pair:
-        sent, received = [], []
+        sent: list[bytes] = []
+        received: list[bytes] = []
 
         async def receiver() -> None:
             async for message in pair.server:
@@ -105,7 +107,9 @@ async def test_a_send_that_was_cancelled_sent_nothing_and_one_that_returned_all(
 
         task = asyncio.create_task(receiver())
         cancelled = 0
-        for index in range(300):
+        for index in itertools.count():
+            if index >= 300 and min(cancelled, len(sent)) > 10:
+                break
             data = b"%05d" % index + bytes(random_.randrange(6_000))
 
             async def send(data: bytes = data) -> bytes:
@@ -119,8 +123,6 @@ async def test_a_send_that_was_cancelled_sent_nothing_and_one_that_returned_all(
         await pair.client.close()
         await task
         assert received == sent
-        assert cancelled > 10
-        assert len(sent) > 10
 
 
 async def test_cancelled_event_iteration_loses_no_event(pair: Pair) -> None:

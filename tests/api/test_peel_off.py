@@ -343,6 +343,8 @@ async def test_sends_that_wait_for_room_go_on_in_their_order() -> None:
         await stop_reading(pair.client)
         flooding = asyncio.create_task(pair.server.send_many([b"%d " % n + bytes(1_000) for n in range(400)]))
         await until(lambda: pair.server.statistics().waiting_senders == 1)
+        # Until then there is room now and then.
+        await settled(lambda: pair.server.statistics().messages_sent)
         waiting: list[asyncio.Task[None]] = []
         for number in range(4):
             waiting.append(asyncio.create_task(pair.server.send(b"%d" % (400 + number))))
@@ -371,6 +373,7 @@ async def test_a_send_that_waited_and_is_cancelled_has_sent_nothing() -> None:
         await stop_reading(pair.client)
         flooding = asyncio.create_task(pair.server.send_many([bytes(1_000)] * 400))
         await until(lambda: pair.server.statistics().waiting_senders == 1)
+        await settled(lambda: pair.server.statistics().messages_sent)
         sending = asyncio.create_task(pair.server.send(b"cancelled"))
         await until(lambda: pair.server.statistics().waiting_senders == 2)
         await pair.server.peel_off()
