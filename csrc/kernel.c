@@ -187,7 +187,7 @@ static void take_rcvinfo(const uint8_t *data, sctpio_record *record)
     struct uapi_rcvinfo info;
     memcpy(&info, data, sizeof info);
     record->association_id = info.assoc_id;
-    record->ppid = info.ppid;
+    record->ppid = ntohl(info.ppid);
     record->tsn = info.tsn;
     record->cumulative_tsn = info.cumtsn;
     record->context = info.context;
@@ -201,7 +201,7 @@ static void take_sndrcvinfo(const uint8_t *data, sctpio_record *record)
     struct uapi_sndrcvinfo info;
     memcpy(&info, data, sizeof info);
     record->association_id = info.assoc_id;
-    record->ppid = info.ppid;
+    record->ppid = ntohl(info.ppid);
     record->tsn = info.tsn;
     record->cumulative_tsn = info.cumtsn;
     record->context = info.context;
@@ -246,6 +246,8 @@ void sctpio_parse_control(const uint8_t *control, size_t length, sctpio_record *
 static int receive_one(int fd, uint8_t *room, uint32_t length, sctpio_record *record)
 {
     _Alignas(struct cmsghdr) uint8_t control[RECEIVE_CONTROL];
+    /* Whole, so that equal sources have equal bytes. */
+    memset(record->source, 0, sizeof record->source);
     struct iovec vector = {room, length};
     struct msghdr message = {
         .msg_name = record->source,
@@ -272,6 +274,8 @@ static int receive_one(int fd, uint8_t *room, uint32_t length, sctpio_record *re
     record->msg_flags = message.msg_flags;
     record->source_length =
         (uint16_t)(message.msg_namelen > sizeof record->source ? sizeof record->source : message.msg_namelen);
+    if (record->source_length == sizeof(struct sockaddr_in6))
+        memset(record->source + offsetof(struct sockaddr_in6, sin6_scope_id), 0, sizeof(uint32_t));
     record->association_id = 0;
     record->ppid = record->tsn = record->cumulative_tsn = record->context = 0;
     record->stream = record->ssn = record->flags = 0;
@@ -327,7 +331,7 @@ static size_t fill_control(uint8_t *control, const sctpio_target *target, const 
         struct uapi_sndrcvinfo info = {
             .stream = message->stream,
             .flags = (uint16_t)(message->flags | message->pr_policy),
-            .ppid = message->ppid,
+            .ppid = htonl(message->ppid),
             .context = message->context,
             .timetolive = message->pr_value,
             .assoc_id = target->association_id,
@@ -337,7 +341,7 @@ static size_t fill_control(uint8_t *control, const sctpio_target *target, const 
         struct uapi_sndinfo info = {
             .sid = message->stream,
             .flags = message->flags,
-            .ppid = message->ppid,
+            .ppid = htonl(message->ppid),
             .context = message->context,
             .assoc_id = target->association_id,
         };

@@ -10,7 +10,8 @@
  */
 
 /* One received message, part of a message, or notification. data lies at arena[offset .. offset + length).
- * ppid is as on the wire (network order); every other field is in host order. */
+ * Numbers are in host order. What source does not fill is 0, and so is the scope id of an IPv6 address, which
+ * Linux 6.1 leaves undefined. */
 typedef struct {
     uint32_t offset;
     uint32_t length;

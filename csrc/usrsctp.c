@@ -316,6 +316,8 @@ static int receive_one(struct socket *so, uint8_t *room, uint32_t length, sctpio
     record->length = (uint32_t)received;
     record->msg_flags = (flags & MSG_EOR) | (flags & MSG_NOTIFICATION ? CONTRACT_NOTIFICATION : 0);
     record->source_length = (uint16_t)sockaddr_length(&from);
+    if (from.sa.sa_family == AF_INET6)
+        from.sin6.sin6_scope_id = 0;
     memcpy(record->source, &from, record->source_length);
     if (flags & MSG_NOTIFICATION)
         return 1;
@@ -324,7 +326,7 @@ static int receive_one(struct socket *so, uint8_t *room, uint32_t length, sctpio
         return 1;
     }
     record->association_id = (int32_t)info.rcv_assoc_id;
-    record->ppid = info.rcv_ppid;
+    record->ppid = ntohl(info.rcv_ppid);
     record->tsn = info.rcv_tsn;
     record->cumulative_tsn = info.rcv_cumtsn;
     record->context = info.rcv_context;
@@ -465,7 +467,7 @@ static int send_once(struct slot *slot, const sctpio_target *target, const sctpi
     spa.sendv_flags = SCTP_SEND_SNDINFO_VALID;
     spa.sendv_sndinfo.snd_sid = message->stream;
     spa.sendv_sndinfo.snd_flags = own_flags(message->flags);
-    spa.sendv_sndinfo.snd_ppid = message->ppid;
+    spa.sendv_sndinfo.snd_ppid = htonl(message->ppid);
     spa.sendv_sndinfo.snd_context = message->context;
     spa.sendv_sndinfo.snd_assoc_id = (sctp_assoc_t)target->association_id;
     if (message->pr_policy) {

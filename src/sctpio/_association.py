@@ -43,6 +43,42 @@ class Association:
     of other associations too. `unconfirmed` are bytes sent since the peer last had acknowledged everything.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_partial_bytes",
+        "_partials",
+        "_reconfiguring",
+        "bytes_received",
+        "bytes_sent",
+        "closing",
+        "default_policy",
+        "discarding",
+        "dry_count",
+        "dry_wanted",
+        "end",
+        "established",
+        "hub",
+        "id",
+        "inbound_over",
+        "inbound_streams",
+        "intake",
+        "loop",
+        "lost",
+        "max_message_size",
+        "messages_received",
+        "messages_sent",
+        "outbound_streams",
+        "over",
+        "over_by",
+        "peer",
+        "restarts",
+        "senders",
+        "shared",
+        "shut_down_by_peer",
+        "state_waiters",
+        "unconfirmed",
+    )
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -86,6 +122,16 @@ class Association:
         self._reconfiguring: asyncio.Lock | None = None
 
     # What comes in
+
+    def feed_all(self, messages: list[Message], size: int, whole: bool) -> None:
+        """Take messages of `size` bytes in all; some are parts of one, unless all are `whole`."""
+        if not whole or self._partials or size > self.max_message_size or self.discarding:
+            for message in messages:
+                self.feed(message)
+            return
+        self.messages_received += len(messages)
+        self.bytes_received += size
+        self.intake.put_all(messages, size)
 
     def feed(self, message: Message) -> None:
         """Take a message, or a part of one (`complete` False: more will come)."""

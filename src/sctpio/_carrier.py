@@ -15,16 +15,17 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ._association import Association
-from ._codec import MSG_CTRUNC, MSG_EOR, MSG_NOTIFICATION, UNORDERED, ntohl
+from ._codec import MSG_CTRUNC, MSG_EOR, MSG_NOTIFICATION, UNORDERED
 from ._waiting import Waiters
 from .address import Address
 from .errors import DecodeError
 from .events import Event, StreamChange, UnknownEvent
-from .message import Message
+from .message import Message, Received
 from .options import ReceiveBuffer
-from .stacks.base import MORE, NO_INFO, Outgoing, RawRecord, SendOne, StackSocket
+from .stacks.base import MORE, NO_INFO, Outgoing, SendOne, StackSocket
 
 logger = logging.getLogger("sctpio")
 
@@ -38,6 +39,9 @@ MOST_STALL_PAUSE = 0.05
 # Bytes of a receive buffer that a batch takes at least: many tiny messages, and what the stack adds to each.
 LEAST_BATCH = 32 * 1024
 
+# Any: what is frozen for everybody else is filled here.
+new: Callable[[type[Received]], Any] = object.__new__
+
 
 class Carrier(ABC):
     """A descriptor and the loop that watches it."""
@@ -50,7 +54,7 @@ class Carrier(ABC):
         # Tasks that wait until a pause of the reading is over.
         self.resumed = Waiters(loop)
         self._thread = threading.get_ident()
-        self._reading = False
+        self.reading = False
         self._writing = False
         self._look_again: asyncio.Handle | None = None
         self._notification = bytearray()
@@ -58,9 +62,9 @@ class Carrier(ABC):
     # The loop
 
     def _set_reading(self, on: bool) -> None:
-        if on is self._reading:
+        if on is self.reading:
             return
-        self._reading = on
+        self.reading = on
         if on:
             self.loop.add_reader(self.raw.fileno(), call, weakref.WeakMethod(self.on_readable))
         else:
@@ -95,7 +99,7 @@ class Carrier(ABC):
     def _pause(self) -> bool:
         """Stop reading; False where it was stopped already."""
         self._forget_to_look()
-        if not self._reading:
+        if not self.reading:
             return False
         self._set_reading(False)
         self.pauses += 1
@@ -122,13 +126,59 @@ class Carrier(ABC):
     # Batches
 
     def _read_batch(self, room: int, most: int | None = None) -> int:
+        """Take what one call gives: runs of messages, and events in their places between them."""
         state, records, arena = self.raw.receive(room, most)
-        for record in records:
-            data = arena[record[0] : record[0] + record[1]]
-            if record[2] & MSG_NOTIFICATION:
-                self._take_notification(data, record)
-            else:
-                self._take_data(data, record)
+        messages: list[Message] = []
+        size, whole = 0, True
+        last, last_identifier, address = b"", -1, None
+        for (
+            offset,
+            length,
+            msg_flags,
+            identifier,
+            ppid,
+            tsn,
+            cumulative_tsn,
+            context,
+            stream,
+            ssn,
+            flags,
+            source_length,
+            source,
+        ) in records:
+            data = arena[offset : offset + length]
+            if msg_flags != MSG_EOR:
+                if msg_flags & MSG_NOTIFICATION:
+                    if messages:
+                        self._take_messages(messages, size, whole)
+                        messages, size, whole = [], 0, True
+                    self._take_notification(data, msg_flags, source[:source_length])
+                    continue
+                if msg_flags & (NO_INFO | MSG_CTRUNC):
+                    logger.error(
+                        "a message came without its stream and PPID; it is given as stream %d", stream
+                    )
+                whole = whole and msg_flags & MSG_EOR != 0
+            if source != last or identifier != last_identifier:
+                address = self.raw.source(source[:source_length], identifier) if source_length else None
+                last, last_identifier = source, identifier
+            size += length
+            message = new(Received)
+            message.data = data
+            message.stream = stream
+            message.ppid = ppid
+            message.ssn = ssn
+            message.tsn = tsn
+            message.cumulative_tsn = cumulative_tsn
+            message.unordered = flags & UNORDERED != 0
+            message.context = context
+            message.association_id = identifier
+            message.source = address
+            message.complete = msg_flags & MSG_EOR != 0
+            message.__class__ = Message
+            messages.append(message)
+        if messages:
+            self._take_messages(messages, size, whole)
         return state
 
     def _read_queued(self, room: int) -> int:
@@ -144,30 +194,8 @@ class Carrier(ABC):
                 break
         return state
 
-    def _take_data(self, data: bytes, record: RawRecord) -> None:
-        (_, _, msg_flags, identifier, ppid, tsn, cumulative_tsn, context, stream, ssn, flags, length, raw) = (
-            record
-        )
-        if msg_flags & (NO_INFO | MSG_CTRUNC):
-            logger.error("a message came without its stream and PPID; it is given as stream %d", stream)
-        self._take_message(
-            Message(
-                data,
-                stream,
-                ntohl(ppid),
-                ssn,
-                tsn,
-                cumulative_tsn,
-                flags & UNORDERED != 0,
-                context,
-                identifier,
-                self.raw.source(raw[:length], identifier) if length else None,
-                msg_flags & MSG_EOR != 0,
-            )
-        )
-
-    def _take_notification(self, data: bytes, record: RawRecord) -> None:
-        ended = record[2] & MSG_EOR
+    def _take_notification(self, data: bytes, msg_flags: int, source: bytes) -> None:
+        ended = msg_flags & MSG_EOR
         if self._notification or not ended:
             self._notification += data
             if not ended and len(self._notification) < MOST_NOTIFICATION:
@@ -179,7 +207,7 @@ class Carrier(ABC):
         except DecodeError as error:
             logger.error("a notification that cannot be read is given as UnknownEvent: %s", error)
             event = UnknownEvent(type=0, flags=0, raw=data)
-        self._take_event(event, record[12][: record[11]])
+        self._take_event(event, source)
 
     def _added(self, event: Event, association: Association) -> Event:
         """Let a StreamChange have the streams that were added, where the stack says how many there are."""
@@ -192,8 +220,8 @@ class Carrier(ABC):
         )
 
     @abstractmethod
-    def _take_message(self, message: Message) -> None:
-        """Take a message, or a part of one."""
+    def _take_messages(self, messages: list[Message], size: int, whole: bool) -> None:
+        """Take messages of `size` bytes in all, in order; some are parts of one, unless all are `whole`."""
 
     @abstractmethod
     def _take_event(self, event: Event, source: bytes) -> None:

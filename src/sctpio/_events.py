@@ -77,6 +77,8 @@ class EventHub:
     iterator.
     """
 
+    __slots__ = ("_kept", "_kept_types", "_streams", "dropped", "ended", "loop", "parent")
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,

@@ -7,6 +7,7 @@ descriptor and no stack.
 import asyncio
 import weakref
 from collections import deque
+from collections.abc import Iterable
 
 from ._waiting import Waiters
 from .errors import ReceiveBufferFullError
@@ -19,22 +20,35 @@ MESSAGE_OVERHEAD = 256
 STARVED_AFTER = 0.2
 
 
+# Of an inbox that never had any: an empty deque takes more than half a KiB.
+NOTHING: deque[Message] = deque()
+
+
 class Inbox:
     """Unread messages, of one claimed stream or of all that nobody claimed, and who waits for them."""
 
-    __slots__ = ("_reader", "messages", "stream", "waiters")
+    __slots__ = ("_reader", "fresh", "messages", "stream", "waiters")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stream: int | None) -> None:
         self.stream = stream
-        self.messages: deque[Message] = deque()
+        self.messages = NOTHING
         self.waiters = Waiters(loop)
         self._reader: weakref.ref[asyncio.Task[object]] | None = None
+        # Nobody took from here since messages came: for whoever does it is enough to be noted once.
+        self.fresh = True
 
-    def note_reader(self) -> asyncio.Task[object] | None:
+    def note_reader(self) -> None:
         """Remember which task reads here."""
         task = asyncio.current_task()
         self._reader = None if task is None else weakref.ref(task)
-        return task
+        self.fresh = False
+
+    def put(self, messages: Iterable[Message]) -> None:
+        """Add messages."""
+        if self.messages is NOTHING:
+            self.messages = deque()
+        self.messages.extend(messages)
+        self.fresh = True
 
     @property
     def reader(self) -> asyncio.Task[object] | None:
@@ -49,6 +63,18 @@ class Inbox:
 
 class Intake:
     """Unread messages, bounded: `limit` is how many bytes of them stop the reading."""
+
+    __slots__ = (
+        "_starved_since",
+        "_starved_timer",
+        "_taken",
+        "_waiting",
+        "claimed",
+        "inbox",
+        "limit",
+        "loop",
+        "unread_bytes",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
         self.loop = loop
@@ -76,16 +102,43 @@ class Intake:
     def put(self, message: Message) -> None:
         """Take a whole message in."""
         inbox = self.claimed.get(message.stream, self.inbox) if self.claimed else self.inbox
-        inbox.messages.append(message)
+        inbox.put((message,))
         self.unread_bytes += len(message.data) + MESSAGE_OVERHEAD
         inbox.waiters.wake()
 
+    def put_all(self, messages: list[Message], size: int) -> None:
+        """Take whole messages in; `size` is their bytes."""
+        if self.claimed:
+            for message in messages:
+                self.put(message)
+            return
+        inbox = self.inbox
+        inbox.put(messages)
+        self.unread_bytes += size + len(messages) * MESSAGE_OVERHEAD
+        if inbox.waiters.queue:
+            inbox.waiters.wake(len(messages))
+
     def take(self, inbox: Inbox) -> Message:
         """Give the oldest message of an inbox."""
+        if inbox.fresh:
+            inbox.note_reader()
         message = inbox.messages.popleft()
         self.unread_bytes -= len(message.data) + MESSAGE_OVERHEAD
         self._taken += 1
         return message
+
+    def take_all(self, inbox: Inbox, limit: int | None) -> list[Message]:
+        """Give the oldest messages of an inbox, at most `limit`."""
+        inbox.note_reader()
+        messages = inbox.messages
+        if limit is None or limit >= len(messages):
+            taken = list(messages)
+            messages.clear()
+        else:
+            taken = [messages.popleft() for _ in range(limit)]
+        self.unread_bytes -= sum([len(message.data) for message in taken]) + len(taken) * MESSAGE_OVERHEAD
+        self._taken += len(taken)
+        return taken
 
     def claim(self, stream: int) -> Inbox:
         """Give a stream an inbox of its own, with what is buffered of it."""
@@ -94,7 +147,10 @@ class Intake:
             inbox = self.claimed[stream] = Inbox(self.loop, stream)
             rest: deque[Message] = deque()
             for message in self.inbox.messages:
-                (inbox.messages if message.stream == stream else rest).append(message)
+                if message.stream == stream:
+                    inbox.put((message,))
+                else:
+                    rest.append(message)
             self.inbox.messages = rest
         return inbox
 

@@ -21,8 +21,6 @@ from .events import Event, SenderDry
 from .options import DefaultPrInfo, Option, PeerAddressInfo, SendBuffer, Status
 from .stacks.base import ALWAYS_SUBSCRIBED, Buffer, Outgoing, SendExtras, T
 
-NO_EXTRAS = (None, None, None, None, None)
-
 logger = logging.getLogger("sctpio")
 
 # association_id, data, stream, flags, ppid, context, extras
@@ -64,17 +62,22 @@ class Link:
         association = self.association
         if association.end is not None or association.inbound_over:
             raise association.outcome()
-        data = payload(data)
-        check_numbers(stream, ppid, context, association.outbound_streams)
-        flags = (UNORDERED if unordered else 0) | (SACK_IMMEDIATELY if sack_immediately else 0)
+        if type(data) is not bytes or not data:
+            data = payload(data)
+        if stream != 0 or ppid != 0 or context != 0:
+            check_numbers(stream, ppid, context, association.outbound_streams)
+        flags = UNORDERED if unordered else 0
+        if sack_immediately:
+            flags |= SACK_IMMEDIATELY
         extras = None
-        if (
-            lifetime,
-            max_retransmissions,
-            priority,
-            path,
-            auth_key,
-        ) != NO_EXTRAS or association.default_policy:
+        if not (
+            lifetime is None
+            and max_retransmissions is None
+            and priority is None
+            and path is None
+            and auth_key is None
+            and association.default_policy is None
+        ):
             chosen = policy_of(lifetime, max_retransmissions, priority)
             policy, value = chosen or association.default_policy or (0, 0)
             where = b""
@@ -106,7 +109,7 @@ class Link:
     def send_now(self, arguments: Arguments) -> bool:
         """Send one message if nobody waits and there is room."""
         association = self.association
-        if len(association.senders):
+        if association.senders.queue:
             return False
         try:
             sent = self.attempt(*arguments)
@@ -147,9 +150,9 @@ class Link:
         try:
             taken = self.carrier.send_batch(association, messages)
         except OSError as error:
-            raise self.send_failed(error, len(messages[0].data)) from None
+            raise self.send_failed(error, len(messages[0][0])) from None
         association.messages_sent += taken
-        association.bytes_sent += sum(len(message.data) for message in messages[:taken])
+        association.bytes_sent += sum([len(data) for data, _ in messages[:taken]])
         return taken
 
     def send_failed(self, error: OSError, message_size: int = 0) -> Exception:

@@ -95,7 +95,7 @@ class Many(Carrier):
     @property
     def paused(self) -> bool:
         """Whether reading waits for room in an association's receive buffer."""
-        return bool(self._full) and not self._reading
+        return bool(self._full) and not self.reading
 
     @property
     def paused_by(self) -> tuple[int, ...]:
@@ -153,18 +153,22 @@ class Many(Carrier):
 
     def resume(self) -> None:
         """Read again where a full buffer stopped it and there is room now."""
-        if self._reading and not self._full:
+        if self.reading and not self._full:
             return
         for identifier, association in list(self._full.items()):
             if association.over or association.discarding or not association.intake.full:
                 del self._full[identifier]
-        if not self._full and not self._reading and self.raw.fileno() >= 0:
+        if not self._full and not self.reading and self.raw.fileno() >= 0:
             self._room.deaf = False
             if self._long_pause is not None:
                 self._long_pause.cancel()
                 self._long_pause = None
             self._set_reading(True)
             self.resumed.wake_all()
+
+    def _take_messages(self, messages: list[Message], size: int, whole: bool) -> None:
+        for message in messages:
+            self._take_message(message)
 
     def _take_message(self, message: Message) -> None:
         link = self.members.get(message.association_id)

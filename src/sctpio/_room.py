@@ -96,16 +96,16 @@ class SendRoom:
         """Send messages in order: how many the association may have under way and the stack had room for."""
         left = self._left(association)
         count = 0
-        for message in messages:
-            left -= cost(len(message.data))
+        for data, _ in messages:
+            left -= cost(len(data))
             if left < 0 and (count or association.unconfirmed):
                 break
             count += 1
         if count < len(messages) and count:
-            last = messages[count - 1]
-            messages = [*messages[: count - 1], last._replace(flags=last.flags | SACK_IMMEDIATELY)]
+            last, head = messages[count - 1]
+            messages = [*messages[: count - 1], (last, head._replace(flags=head.flags | SACK_IMMEDIATELY))]
         taken = self.raw.send_batch(association.id, messages) if count else 0
-        association.unconfirmed += sum(cost(len(message.data)) for message in messages[:taken])
+        association.unconfirmed += sum(cost(len(data)) for data, _ in messages[:taken])
         return taken
 
     def _left(self, association: Association) -> int:

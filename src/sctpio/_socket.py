@@ -45,7 +45,7 @@ class Socket(Carrier):
     def paused(self) -> bool:
         """Whether reading waits for room in the receive buffer."""
         elsewhere = self._watch is not None or self._look_again is not None
-        return not self._reading and not elsewhere and not self.association.over
+        return not self.reading and not elsewhere and not self.association.over
 
     def on_readable(self) -> None:
         """Take what the socket has (called by the loop)."""
@@ -86,15 +86,15 @@ class Socket(Carrier):
         elif state == MORE and most is None:
             self._look_soon()
 
-    def _take_message(self, message: Message) -> None:
-        self.association.feed(message)
+    def _take_messages(self, messages: list[Message], size: int, whole: bool) -> None:
+        self.association.feed_all(messages, size, whole)
 
     def _take_event(self, event: Event, source: bytes) -> None:
         self.association.take_event(self._added(event, self.association))
 
     def resume(self) -> None:
         """Read again where a full buffer stopped it and there is room now."""
-        if not self._reading and self.paused and not self.association.intake.full:
+        if not self.reading and self.paused and not self.association.intake.full:
             self._set_reading(True)
             self.resumed.wake_all()
 
@@ -111,7 +111,7 @@ class Socket(Carrier):
         if association.lost is None and alive(self.raw, association.id):
             # An error that did not end the association. libuv has stopped watching because of it.
             self._failure = 0
-            if self._reading:
+            if self.reading:
                 self._set_reading(False)
                 self._set_reading(True)
             return

@@ -5,7 +5,6 @@ that was cancelled has done nothing, one that returned has done it, and its turn
 """
 
 import asyncio
-from collections import deque
 
 
 def held_by(loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[None]]:
@@ -20,53 +19,55 @@ def held_by(loop: asyncio.AbstractEventLoop) -> set[asyncio.Future[None]]:
 
 
 class Waiters:
-    """A first-in, first-out queue of suspended tasks."""
+    """A first-in, first-out queue of suspended tasks; others may look whether `queue` has any."""
 
-    __slots__ = ("_held", "_loop", "_queue")
+    __slots__ = ("_held", "_loop", "queue")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._held = held_by(loop)
-        self._queue: deque[asyncio.Future[None]] = deque()
+        # Not a deque: most never have anybody, and an empty deque takes more than half a KiB.
+        self.queue: list[asyncio.Future[None]] = []
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self.queue)
 
     async def wait(self, *, first: bool = False) -> None:
         """Suspend until woken. `first` goes to the head of the queue: for a task whose try failed."""
         future: asyncio.Future[None] = self._loop.create_future()
         if first:
-            self._queue.appendleft(future)
+            self.queue.insert(0, future)
         else:
-            self._queue.append(future)
+            self.queue.append(future)
         self._held.add(future)
         try:
             await future
         except asyncio.CancelledError:
             woken = future.done() and not future.cancelled()
-            self._queue.remove(future)
+            self.queue.remove(future)
             if woken:
                 self.wake()
             raise
         finally:
             self._held.discard(future)
-        self._queue.remove(future)
+        self.queue.remove(future)
 
-    def wake(self) -> bool:
-        """Wake the first task that is still asleep; False when there is none."""
-        for future in self._queue:
+    def wake(self, count: int = 1) -> None:
+        """Wake the first tasks that are still asleep, `count` at most."""
+        for future in self.queue:
             if not future.done():
                 future.set_result(None)
-                return True
-        return False
+                count -= 1
+                if not count:
+                    return
 
     def wake_head(self) -> None:
         """Wake the first task, unless it is awake already: where the second must not try before the first."""
-        if self._queue and not self._queue[0].done():
-            self._queue[0].set_result(None)
+        if self.queue and not self.queue[0].done():
+            self.queue[0].set_result(None)
 
     def wake_all(self) -> None:
         """Wake every task, to look at what has changed."""
-        for future in self._queue:
+        for future in self.queue:
             if not future.done():
                 future.set_result(None)

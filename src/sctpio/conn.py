@@ -31,7 +31,7 @@ from .options import (
     PrimaryAddress,
     Status,
 )
-from .stacks.base import Buffer, Outgoing, SendExtras, StackSocket
+from .stacks.base import Buffer, Head, Outgoing, SendExtras, StackSocket
 from .statistics import Statistics
 from .stream import Stream
 
@@ -131,21 +131,21 @@ class Conn:
         the association ended.
         """
         link = self._link
-        await link.send(
-            link.prepare(
-                data,
-                stream,
-                ppid,
-                unordered,
-                lifetime,
-                max_retransmissions,
-                priority,
-                context,
-                path,
-                sack_immediately,
-                auth_key,
-            )
+        arguments = link.prepare(
+            data,
+            stream,
+            ppid,
+            unordered,
+            lifetime,
+            max_retransmissions,
+            priority,
+            context,
+            path,
+            sack_immediately,
+            auth_key,
         )
+        if not link.send_now(arguments):
+            await link.send_in_turn(arguments)
 
     async def send_many(
         self, messages: Iterable[Buffer | Message], *, stream: int = 0, ppid: int = 0, unordered: bool = False
@@ -157,44 +157,47 @@ class Conn:
         raises; the messages before the one that failed, or that a cancellation met, are sent.
         """
         self._association.check_alive()
-        defaults = (stream, UNORDERED if unordered else 0, ppid, 0)
+        head = Head(stream, UNORDERED if unordered else 0, ppid, 0)
+        self._check_head(head)
         pending: list[Outgoing] = []
         size = 0
         try:
             for item in messages:
-                outgoing = self._outgoing(item, defaults)
-                if pending and (len(pending) == BATCH or size + len(outgoing.data) > BATCH_BYTES):
+                outgoing = (item, head) if type(item) is bytes and item else self._outgoing(item, head)
+                added = len(outgoing[0])
+                if pending and (len(pending) == BATCH or size + added > BATCH_BYTES):
                     batch, pending, size = pending, [], 0
                     await self._send_batch(batch)
                 pending.append(outgoing)
-                size += len(outgoing.data)
+                size += added
         except Exception:
             # What precedes the item that failed is sent.
             await self._send_batch(pending)
             raise
         await self._send_batch(pending)
 
-    def _outgoing(self, item: Buffer | Message, defaults: tuple[int, int, int, int]) -> Outgoing:
-        if isinstance(item, Message):
-            flags = UNORDERED if item.unordered else 0
-            outgoing = Outgoing(payload(item.data), item.stream, flags, item.ppid, item.context)
-        else:
-            outgoing = Outgoing(payload(item), *defaults)
-        limit = self._association.outbound_streams
-        check_numbers(outgoing.stream, outgoing.ppid, outgoing.context, limit)
-        return outgoing
+    def _outgoing(self, item: Buffer | Message, head: Head) -> Outgoing:
+        if not isinstance(item, Message):
+            return payload(item), head
+        own = Head(item.stream, UNORDERED if item.unordered else 0, item.ppid, item.context)
+        self._check_head(own)
+        return payload(item.data), own
+
+    def _check_head(self, head: Head) -> None:
+        check_numbers(head.stream, head.ppid, head.context, self._association.outbound_streams)
 
     async def _send_batch(self, messages: Sequence[Outgoing]) -> None:
         association = self._association
         while messages:
             association.check_alive()
             taken = 0
-            if len(messages) > 1 and not len(association.senders) and not association.default_policy:
+            if len(messages) > 1 and not association.senders.queue and not association.default_policy:
                 taken = self._link.send_batch(messages)
             if not taken:
                 # One message waits for room; the rest follows as a batch.
                 extras = SendExtras(*association.default_policy) if association.default_policy else None
-                await self._link.send((association.id, *messages[0], extras))
+                data, head = messages[0]
+                await self._link.send((association.id, data, *head, extras))
                 taken = 1
             messages = messages[taken:]
 
@@ -217,38 +220,50 @@ class Conn:
         after the peer's graceful shutdown, else how the association ended. ReceiveBufferFullError when
         claimed streams' unread messages fill the buffer, so that none could ever come.
         """
-        return await self._receive(self._association.intake.inbox)
+        inbox = self._association.intake.inbox
+        if not inbox.messages:
+            await self._wait(inbox)
+        return self._take(inbox)
 
     async def receive_many(self, limit: int | None = None) -> list[Message]:
         """Give all messages that are buffered, at most `limit`; wait until there is one. As `receive`."""
         if limit is not None and limit < 1:
             raise ValueError(f"limit is {limit!r}; it takes a number from 1, or None")
         inbox = self._association.intake.inbox
-        first = await self._receive(inbox)
-        take = self._association.intake.take
-        count = len(inbox.messages) if limit is None else min(limit - 1, len(inbox.messages))
-        messages = [first, *(take(inbox) for _ in range(count))]
-        self._link.carrier.resume()
+        if not inbox.messages:
+            await self._wait(inbox)
+        messages = self._association.intake.take_all(inbox, limit)
+        if not self._link.carrier.reading:
+            self._link.carrier.resume()
         return messages
 
-    async def _receive(self, inbox: Inbox) -> Message:
+    async def _wait(self, inbox: Inbox) -> None:
+        """Wait until there is something in an inbox."""
         association = self._association
         inbox.note_reader()
         while not inbox.messages:
             association.check_alive()
             await association.intake.wait(inbox.waiters, inbox)
-        message = association.intake.take(inbox)
-        self._link.carrier.resume()
+
+    def _take(self, inbox: Inbox) -> Message:
+        """Give the oldest message of an inbox."""
+        message = self._association.intake.take(inbox)
+        if not self._link.carrier.reading:
+            self._link.carrier.resume()
         return message
 
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
 
     async def __anext__(self) -> Message:
-        try:
-            return await self.receive()
-        except EndOfAssociation:
-            raise StopAsyncIteration from None
+        # What `receive` does, without a coroutine inside a coroutine for every message.
+        inbox = self._association.intake.inbox
+        if not inbox.messages:
+            try:
+                await self._wait(inbox)
+            except EndOfAssociation:
+                raise StopAsyncIteration from None
+        return self._take(inbox)
 
     def stream(self, sid: int, *, ppid: int = 0) -> "Stream":
         """Give stream `sid` of both directions as one object; `ppid` is what it sends with by default.

@@ -59,10 +59,11 @@ class Endpoint(LocalEndpoint):
         ClosedError when the endpoint is closed. The end of an association is an event, not an error here.
         """
         inbox = self._intake.inbox
-        inbox.note_reader()
-        while not inbox.messages:
-            self._check(Scope.FUTURE)
-            await self._intake.wait(inbox.waiters, inbox)
+        if not inbox.messages:
+            inbox.note_reader()
+            while not inbox.messages:
+                self._check(Scope.FUTURE)
+                await self._intake.wait(inbox.waiters, inbox)
         message = self._intake.take(inbox)
         self._many.resume()
         return message

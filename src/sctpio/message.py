@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .address import Address
 
-__all__ = ["Message"]
+__all__ = ["Message", "Received"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,15 @@ class Message:
     association_id: int = 0
     source: Address | None = None
     complete: bool = True
+
+
+class Received(Message):
+    """A message while it is filled field by field, for a tenth of what the constructor costs.
+
+    `object.__new__(Received)` makes one; it is a `Message`, and frozen, once that is its `__class__`.
+    """
+
+    __slots__ = ()
+
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__

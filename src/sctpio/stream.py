@@ -43,7 +43,10 @@ class Stream:
 
         Raises StreamOutOfRangeError where the peer has no such outbound stream.
         """
-        return await self._conn._receive(self._claim())
+        inbox = self._claim()
+        if not inbox.messages:
+            await self._conn._wait(inbox)
+        return self._conn._take(inbox)
 
     async def reset(self) -> None:
         """Restart the sequence numbers of the outbound stream; see `Conn.reset_streams`."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from sctpio import Address, SendBuffer, Status
-from sctpio._codec import MSG_EOR, PR_PRIO, PR_RTX, PR_TTL, UNORDERED, ntohl
+from sctpio._codec import MSG_EOR, PR_PRIO, PR_RTX, PR_TTL, UNORDERED
 from sctpio.stacks import _native, kernel
 from sctpio.stacks._kernel import ffi, lib
-from sctpio.stacks.base import EOF, MORE, NO_INFO, Outgoing, SendExtras
+from sctpio.stacks.base import EOF, MORE, NO_INFO, Head, SendExtras
 from sctpio.stacks.kernel import KernelSocket
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -25,7 +25,7 @@ def received(sock: KernelSocket) -> list[tuple[bytes, tuple[int, ...]]]:
     for record in batch.records:
         data = batch.arena[record[0] : record[0] + record[1]]
         if not record[2] & 0x8000:
-            messages.append((data, (record[2], record[8], record[10], ntohl(record[4]), record[7])))
+            messages.append((data, (record[2], record[8], record[10], record[4], record[7])))
     return messages
 
 
@@ -107,14 +107,14 @@ def test_an_auth_key_that_does_not_exist_is_refused(ends: tuple[KernelSocket, Ke
 
 def test_a_batch_tells_how_many_it_took(ends: tuple[KernelSocket, KernelSocket]) -> None:
     client, server = ends
-    messages = [Outgoing(bytes([i]) * 30_000, i % 10, 0, i, 0) for i in range(60)]
+    messages = [(bytes([i]) * 30_000, Head(i % 10, 0, i, 0)) for i in range(60)]
     taken = client.send_batch(0, messages)
     assert 0 < taken < 60
     assert client.send_batch(0, messages[taken:]) == 0
     first = received(server)
     assert first[0][0] == bytes(30_000)
     with pytest.raises(OSError, match="send") as caught:
-        client.send_batch(0, [Outgoing(b"x", 60_000, 0, 0, 0)])
+        client.send_batch(0, [(b"x", Head(60_000, 0, 0, 0))])
     assert caught.value.errno in (errno.EINVAL, errno.EAGAIN)
 
 

@@ -42,7 +42,7 @@ SND = SNDRCVINFO.pack(4, 8, 1, 0x12000000, 66, 0, 2000, 1999, 43)
 def test_rcvinfo_is_read() -> None:
     assert parse(cmsg(132, 3, RCV)) == {
         "association_id": 42,
-        "ppid": 0x3C000000,
+        "ppid": 60,
         "tsn": 1000,
         "cumulative_tsn": 999,
         "context": 55,

@@ -47,7 +47,7 @@ from sctpio import (
     UnknownEvent,
 )
 from sctpio import _many as many_module
-from sctpio._codec import MSG_EOR, MSG_NOTIFICATION, Codec, htonl
+from sctpio._codec import MSG_EOR, MSG_NOTIFICATION, Codec
 from sctpio._events import EventHub
 from sctpio._many import Many
 from sctpio._opening import Settings
@@ -170,7 +170,7 @@ class Script:
         arena, records = b"", list[RawRecord]()
         while self._queue and len(arena) < room and len(records) < (most or 128):
             data, flags, identifier, fields, source = self._queue.popleft()
-            head = (len(arena), len(data), flags, identifier, htonl(fields.get("ppid", 0)))
+            head = (len(arena), len(data), flags, identifier, fields.get("ppid", 0))
             numbers = tuple(fields.get(name, 0) for name in ("tsn", "cumulative_tsn", "context"))
             rest = tuple(fields.get(name, 0) for name in ("stream", "ssn", "flags"))
             record = (*head, *numbers, *rest, len(source), source.ljust(28, b"\0"))
@@ -206,7 +206,7 @@ class Script:
         return self.has_room
 
     def send_batch(self, association_id: int, messages: Sequence[Outgoing]) -> int:
-        self.log.append(("send_batch", association_id, [bytes(message.data) for message in messages]))
+        self.log.append(("send_batch", association_id, [bytes(data) for data, _ in messages]))
         self._check(association_id, errno.EPIPE)
         return len(messages) if self.has_room else 0
 

@@ -17,10 +17,11 @@ from sctpio._codec import SACK_IMMEDIATELY
 from sctpio._events import EventHub
 from sctpio._intake import Intake
 from sctpio._room import MOST_PAUSE, MOST_WOKEN, SendRoom, cost
-from sctpio.stacks.base import Outgoing, StackSocket
+from sctpio.stacks.base import Head, Outgoing, StackSocket
 
 BUFFER = 200_000
 SIZE = 500
+HEAD = Head(0, 0, 0, 0)
 COST = cost(SIZE)
 
 
@@ -110,11 +111,11 @@ class Wire:
         self.attempts += 1
         assert messages
         taken = 0
-        for message in messages:
+        for data, head in messages:
             if self.room == 0:
                 break
             self._take()
-            self.sent.append((association_id, bytes(message.data), message.flags))
+            self.sent.append((association_id, bytes(data), head.flags))
             taken += 1
         return taken
 
@@ -354,7 +355,7 @@ async def test_while_no_acknowledgement_is_heard_parts_do_not_count() -> None:
 
 
 def outgoing(count: int) -> list[Outgoing]:
-    return [Outgoing(b"%03d" % number + bytes(SIZE - 3), 0, 0, 0, 0) for number in range(count)]
+    return [(b"%03d" % number + bytes(SIZE - 3), HEAD) for number in range(count)]
 
 
 async def test_a_batch_is_cut_where_the_part_ends() -> None:
@@ -364,7 +365,7 @@ async def test_a_batch_is_cut_where_the_part_ends() -> None:
     taken = bench.room.attempt_batch(association, messages)
     assert taken == len(bench.wire.sent) == BUFFER // 2 // COST
     assert association.unconfirmed == taken * COST
-    assert [data for _, data, _ in bench.wire.sent] == [message.data for message in messages[:taken]]
+    assert [data for _, data, _ in bench.wire.sent] == [data for data, _ in messages[:taken]]
     # Only the last one of a batch that was cut asks for an acknowledgement; the caller's are untouched.
     flags = [flags for _, _, flags in bench.wire.sent]
     assert flags == [0] * (taken - 1) + [SACK_IMMEDIATELY]
@@ -394,7 +395,7 @@ async def test_of_a_batch_only_what_the_stack_took_is_counted() -> None:
 async def test_the_first_of_a_batch_goes_however_large_it_is() -> None:
     bench = Bench()
     association = bench.association()
-    messages = [Outgoing(bytes(BUFFER), 0, 0, 0, 0)] * 2
+    messages = [(bytes(BUFFER), HEAD)] * 2
     assert bench.room.attempt_batch(association, messages) == 1
     assert bench.room.attempt_batch(association, messages) == 0
 

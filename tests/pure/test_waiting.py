@@ -21,8 +21,8 @@ async def start(waiters: Waiters, count: int, order: list[int]) -> list[asyncio.
 async def test_tasks_are_woken_in_order_one_at_a_time() -> None:
     waiters, order = Waiters(asyncio.get_running_loop()), list[int]()
     tasks = await start(waiters, 3, order)
-    assert waiters.wake()
-    assert waiters.wake()
+    waiters.wake()
+    waiters.wake()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert order == [0, 1]
@@ -30,7 +30,21 @@ async def test_tasks_are_woken_in_order_one_at_a_time() -> None:
     waiters.wake_all()
     await asyncio.gather(*tasks)
     assert order == [0, 1, 2]
-    assert not waiters.wake()
+    assert not held_by(asyncio.get_running_loop())
+
+
+async def test_as_many_are_woken_as_there_is_something_for() -> None:
+    waiters, order = Waiters(asyncio.get_running_loop()), list[int]()
+    tasks = await start(waiters, 4, order)
+    waiters.wake()
+    waiters.wake(2)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert order == [0, 1, 2]
+    waiters.wake(5)
+    await asyncio.gather(*tasks)
+    assert order == [0, 1, 2, 3]
+    waiters.wake(5)
     assert not held_by(asyncio.get_running_loop())
 
 

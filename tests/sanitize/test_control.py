@@ -1,6 +1,7 @@
 """The walk over control messages, against a model of it and over a corpus of buffers that lie."""
 
 import random
+import socket
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -74,7 +75,8 @@ def model(control: bytes) -> dict[str, int]:
             snd = stream, ssn, flags, ppid, tsn, cumulative, context, association
         control = control[length + -length % ALIGN :]
     found = rcv or snd
-    return dict(zip(FIELDS, found or [0] * 8, strict=True)) | {"msg_flags": 0 if found else NO_INFO}
+    fields = dict(zip(FIELDS, found or [0] * 8, strict=True))
+    return fields | {"ppid": socket.ntohl(fields["ppid"]), "msg_flags": 0 if found else NO_INFO}
 
 
 def parse(library: Library, control: bytes, lead: int) -> dict[str, int]:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from .._codec import OUTGOING, RECORD, Codec, htonl
+from .._codec import OUTGOING, RECORD, Codec
 from ..address import Address
 from ..events import Event
 from ..options import FragmentInterleave, NoDelay, Option, Scope
@@ -32,9 +32,6 @@ RECORDS = 128
 
 SOL_SCTP = 132
 EVENT_SUBSCRIPTION = struct.Struct("=iHBx")
-
-SOCKADDR_IN6 = 28
-SCOPE_ID = 24
 
 # Link-local sources that a socket remembers with their scope.
 MOST_SCOPED = 64
@@ -180,7 +177,7 @@ class NativeSocket(ABC):
         size = len(data)
         if extras is None:
             code = self._lib.sctpio_send_plain(
-                self._fd, association_id, raw, size, stream, flags, htonl(ppid), context
+                self._fd, association_id, raw, size, stream, flags, ppid, context
             )
         else:
             code = self._send_with(association_id, raw, size, stream, flags, ppid, context, extras)
@@ -202,7 +199,7 @@ class NativeSocket(ABC):
     ) -> int:
         message = self._ffi.new(
             "sctpio_outgoing *",
-            (size, htonl(ppid), context, extras.pr_value, stream, flags, extras.pr_policy),
+            (size, ppid, context, extras.pr_value, stream, flags, extras.pr_policy),
         )
         return self._lib.sctpio_send(self._fd, self._target(association_id, extras), message, raw)
 
@@ -215,23 +212,20 @@ class NativeSocket(ABC):
 
     def send_batch(self, association_id: int, messages: Sequence[Outgoing]) -> int:
         """Send messages in order with one call: how many were taken, 0 when there is no room."""
-        packed = b"".join(
-            OUTGOING.pack(
-                len(data),
-                htonl(ppid),
-                context,
-                0,
-                stream,
-                flags,
-                0,
-            )
-            for data, stream, flags, ppid, context in messages
-        )
-        payload = b"".join(message.data for message in messages)
+        packed, shared, known = [], None, dict[int, bytes]()
+        for data, head in messages:
+            if head is not shared:
+                shared, known = head, {}
+            size = len(data)
+            if size not in known:
+                stream, flags, ppid, context = head
+                known[size] = OUTGOING.pack(size, ppid, context, 0, stream, flags, 0)
+            packed.append(known[size])
+        payload = b"".join([data for data, _ in messages])
         code = self._lib.sctpio_send_batch(
             self._fd,
             self._ffi.new("sctpio_target *", (association_id, -1)),
-            self._ffi.from_buffer("sctpio_outgoing[]", packed),
+            self._ffi.from_buffer("sctpio_outgoing[]", b"".join(packed)),
             len(messages),
             payload,
             len(payload),
@@ -258,12 +252,9 @@ class NativeSocket(ABC):
     def source(self, raw: bytes, association_id: int) -> Address:
         """Decode a record's source.
 
-        The scope id of an IPv6 source is garbage on Linux 6.1 (and changes with each message): it is taken
-        from the peer's addresses, and left out where those do not have the source.
+        It comes without the scope id of an IPv6 address: that is taken from the peer's addresses, and left
+        out where those do not have the source.
         """
-        if len(raw) != SOCKADDR_IN6:
-            return self._scratch.source(raw)
-        raw = raw[:SCOPE_ID] + bytes(SOCKADDR_IN6 - SCOPE_ID)
         found = self._scratch.source(raw)
         host = found.hosts[0]
         if host.version == 4 or not host.is_link_local:

@@ -29,8 +29,8 @@ NO_INFO = 0x40000000
 # The life of an association is known from these alone, a broken-off message, and how many streams there are.
 ALWAYS_SUBSCRIBED = (AssociationChange, ShutdownEvent, PartialDelivery, StreamChange)
 
-# offset, length, msg_flags, association_id, ppid (network order), tsn, cumulative_tsn, context,
-# stream, ssn, flags, source_length, source
+# offset, length, msg_flags, association_id, ppid, tsn, cumulative_tsn, context, stream, ssn, flags,
+# source_length, source
 RawRecord: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int, bytes]
 
 
@@ -58,14 +58,17 @@ class SendExtras:
     auth_key: int = -1
 
 
-class Outgoing(NamedTuple):
-    """One message of a batch."""
+class Head(NamedTuple):
+    """What a message of a batch is sent with."""
 
-    data: Buffer
     stream: int
     flags: int
     ppid: int
     context: int
+
+
+# One message of a batch; messages that are sent alike share their head.
+Outgoing: TypeAlias = tuple[Buffer, Head]
 
 
 # association_id, data, stream, flags, ppid, context, extras: whether there was room (StackSocket.send).

@@ -103,7 +103,7 @@ class UsrsctpSocket(NativeSocket):
         # Whether the peers' UDP port was chosen by an option.
         self._own_choice = False
         # Those that have this socket's port too, each for one peer.
-        self._peeled: weakref.WeakSet[UsrsctpSocket] = weakref.WeakSet()
+        self._peeled: weakref.WeakSet[UsrsctpSocket] | None = None
 
     def close(self) -> None:
         """Close the descriptor; the stack ends the association gracefully unless data was unread."""
@@ -181,7 +181,7 @@ class UsrsctpSocket(NativeSocket):
                 "SCTP_REMOTE_UDP_ENCAPS_PORT",
             )
         for host in remote.hosts:
-            if any(peeled.find_association(Address((host,), remote.port)) for peeled in self._peeled):
+            if any(peeled.find_association(Address((host,), remote.port)) for peeled in self._peeled or ()):
                 # usrsctp would set up a second one in its place.
                 raise OSError(
                     errno.EADDRNOTAVAIL, f"{os.strerror(errno.EADDRNOTAVAIL)} (connect to {remote})"
@@ -288,6 +288,8 @@ class UsrsctpSocket(NativeSocket):
         """Move an association to a socket of its own (usrsctp_peeloff)."""
         fd = check(lib.sctpio_peeloff(self._fd, association_id), f"peel off association {association_id}")
         peeled = self._sibling(fd)
+        if self._peeled is None:
+            self._peeled = weakref.WeakSet()
         self._peeled.add(peeled)
         return peeled
 
