@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, get_args, get_type_hints
 
+from ._dataclass import dataclass
 from ._rules import Boolean, Integer, ReadOnly, Rule, Seconds
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "SackDelay",
     "Switch",
     "Toggle",
+    "field_names",
     "read_only_fields",
 ]
 
@@ -51,6 +52,11 @@ def _annotated(kind: type[Option]) -> tuple[tuple[tuple[str, Rule], ...], frozen
         fixed = frozenset(name for name, mark in marks if mark is ReadOnly)
         found = _annotations[kind] = (rules, fixed)
     return found
+
+
+def field_names(kind: type[Option]) -> tuple[str, ...]:
+    """Name the fields of an option."""
+    return kind.__match_args__
 
 
 def read_only_fields(kind: type[Option]) -> frozenset[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Annotated
 
+from ._dataclass import dataclass
 from ._option import U16, Number16, Option, Toggle
 from ._rules import Integer, Member, Secret, Several
 from .events import OpenIntEnum
@@ -80,7 +80,11 @@ class AuthKey(Option):
     """
 
     number: Number16
-    key: Annotated[bytes, Secret(1, U16)] = field(repr=False)
+    key: Annotated[bytes, Secret(1, U16)]
+
+    def __repr__(self) -> str:
+        # The key is for no log.
+        return f"{type(self).__qualname__}(number={self.number!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
+from ._dataclass import dataclass
 from ._option import U32, Count16, MillisecondsOrZero, Number16, Option, Switch, Toggle
 from ._rules import Integer, Path, Seconds
 from .address import Address

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
+from ._dataclass import dataclass
 from ._option import U16, MillisecondsOrZero, Number16, Number32, Option, Switch, Toggle
 from ._rules import Boolean, Integer, Member, ReadOnly, Several
 from .events import OpenIntEnum

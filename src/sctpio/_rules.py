@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
+from ._dataclass import dataclass
 from .address import Address
 
 __all__ = ["Boolean", "Integer", "Member", "Path", "ReadOnly", "Rule", "Seconds", "Secret", "Several"]

@@ -10,11 +10,11 @@ import enum
 import errno
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ._dataclass import dataclass
 from ._layout import Layout, Raw, swap16, swap32
-from ._option import Option, read_only_fields
+from ._option import Option, field_names, read_only_fields
 from ._sockaddr import SockaddrCodec
 from .errors import DecodeError
 from .events import ErrorCause, Event
@@ -343,7 +343,7 @@ class OptionSpec:
     prepare: Callable[[Any, Raw], None] = _no_preparation
     scopes: tuple[Scope, ...] = ()
     needs: str = ""
-    initial: Mapping[str, Any] = field(default_factory=dict)
+    initial: tuple[tuple[str, Any], ...] = ()
 
     @property
     def per_association(self) -> bool:
@@ -371,8 +371,7 @@ class OptionSpec:
     @property
     def absent(self) -> tuple[str, ...]:
         """Name the fields of the option that the stack does not have."""
-        names = [f.name for f in fields(self.kind)]
-        return tuple(name for name in names if name not in self.attributes)
+        return tuple(name for name in field_names(self.kind) if name not in self.attributes)
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ import dataclasses
 import enum
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from ._dataclass import dataclass
 from ._layout import STORAGE, Layout, Raw, notification
 from ._linux_events import EVENTS as LINUX_EVENTS
 from ._linux_structs import SNDINFO

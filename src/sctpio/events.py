@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import enum
 import struct
-from dataclasses import dataclass
 from typing import Self
 
+from ._dataclass import dataclass
 from .address import Address
 
 __all__ = [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from ._dataclass import dataclass
 from .events import Event
 from .options import Option, Scheduler
 

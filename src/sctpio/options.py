@@ -15,9 +15,9 @@ have, an option, a field or a value, is an OSError (ENOPROTOOPT) that names it.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Annotated
 
+from ._dataclass import dataclass
 from ._option import (
     U16,
     U32,

@@ -1,6 +1,6 @@
 """Counters: what a `Conn`, a `Listener` or an `Endpoint` has done since it was opened. Sizes are in bytes."""
 
-from dataclasses import dataclass
+from ._dataclass import dataclass
 
 __all__ = ["EndpointStatistics", "Statistics"]
 

@@ -188,7 +188,7 @@ def test_a_query_without_an_address_is_taken(compiler: str, tmp_path: Path) -> N
     asked = {}
     for spec in USRSCTP.options:
         if spec.initial:
-            (initial,) = spec.initial.values()
+            ((_, initial),) = spec.initial
             query = ", ".join(map(str, initial.ljust(130, b"\0")))
             asked[spec.name] = (
                 f"get(one, 132, {spec.number}, {spec.layout.size}, (const unsigned char[]){{{query}}})"

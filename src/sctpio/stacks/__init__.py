@@ -5,19 +5,25 @@ import os
 
 from ..errors import UnavailableError
 from ..features import Capabilities
-from . import kernel
 from .base import Stack
 from .udp_ports import usrsctp_config
 
 __all__ = ["available_stacks", "capabilities", "choose", "usrsctp_config"]
 
 ENVIRONMENT = "SCTPIO_STACK"
-USRSCTP = "usrsctp"
+KERNEL, USRSCTP = "kernel", "usrsctp"
+
+# Only who needs a stack loads it.
+
+
+def _load_kernel() -> Stack | UnavailableError:
+    from . import kernel
+
+    return kernel.unavailable() or kernel.STACK
 
 
 def _load_usrsctp() -> Stack | UnavailableError:
     try:
-        # Only who needs it loads the library.
         from . import usrsctp
     except ImportError as error:
         if error.name != f"{__name__}._usrsctp":
@@ -29,13 +35,15 @@ def _load_usrsctp() -> Stack | UnavailableError:
     return usrsctp.unavailable() or usrsctp.STACK
 
 
+_LOADERS = {KERNEL: _load_kernel, USRSCTP: _load_usrsctp}
+
+
 def available_stacks() -> tuple[str, ...]:
     """Name the stacks that work here, the preferred one first: `("kernel", "usrsctp")` at most.
 
     The kernel's counts when a socket of it can be made now: loading its module changes the answer.
     """
-    stacks = (kernel.NAME,) if kernel.unavailable() is None else ()
-    return stacks if isinstance(_load_usrsctp(), UnavailableError) else (*stacks, USRSCTP)
+    return tuple(name for name, load in _LOADERS.items() if not isinstance(load(), UnavailableError))
 
 
 def capabilities(stack: str | None = None) -> Capabilities:
@@ -52,19 +60,17 @@ def choose(name: str | None) -> Stack:
     Raises ValueError for a name that no stack has, UnavailableError when that stack does not work here.
     """
     wanted = name if name is not None else os.environ.get(ENVIRONMENT) or None
-    if wanted not in (None, kernel.NAME, USRSCTP):
+    if wanted not in (None, *_LOADERS):
         source = "stack" if name is not None else f"${ENVIRONMENT}"
         raise ValueError(f"{source} is {wanted!r}; it takes 'kernel' or 'usrsctp'")
-    reason = None
-    if wanted != USRSCTP:
-        reason = kernel.unavailable()
-        if reason is None:
-            return kernel.STACK
-        if wanted == kernel.NAME:
-            raise reason
-    found = _load_usrsctp()
-    if not isinstance(found, UnavailableError):
-        return found
-    if reason is None:
-        raise found
-    raise UnavailableError(reason.errno or errno.EPROTONOSUPPORT, f"{reason.strerror}; and {found.strerror}")
+    reasons = []
+    for load in _LOADERS.values() if wanted is None else [_LOADERS[wanted]]:
+        found = load()
+        if not isinstance(found, UnavailableError):
+            return found
+        reasons.append(found)
+    if len(reasons) == 1:
+        raise reasons[0]
+    raise UnavailableError(
+        reasons[0].errno or errno.EPROTONOSUPPORT, "; and ".join(str(reason.strerror) for reason in reasons)
+    )

@@ -6,10 +6,10 @@ its errno.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .._codec import Codec
+from .._dataclass import dataclass
 from ..address import Address
 from ..events import AssociationChange, Event, PartialDelivery, ShutdownEvent, StreamChange
 from ..features import Capabilities
