@@ -452,8 +452,8 @@ def tables(results: dict[str, Any]) -> str:
         "",
         f"*Late*: longer than {asked['late_ms']:.0f} ms. *Next, too*: of the late requests that are followed"
         " by one of another stream, how many had that one late, too; as many as are late at all, where"
-        " streams do not wait for each other. *Fast* and *timeouts*: fast retransmissions and expired retransmission"
-        " timers, as the kernel counts them.",
+        " streams do not wait for each other. *Fast* and *timeouts*: fast retransmissions and expired"
+        " retransmission timers, as the kernel counts them.",
         "",
         f"| {' | '.join(heads)} |",
         "| ---: | :--- |" + " ---: |" * (len(heads) - 2),
@@ -503,9 +503,9 @@ def write_block(page: Path, mark: str, text: str) -> None:
     page.write_text(f"{before}{begin}\n{text}\n\n{end}{after}")
 
 
-def in_guest(script: Path, arguments: Sequence[str]) -> int:
-    """Run a benchmark in a guest: its exit status."""
-    command = [GUEST, "--timeout", "900", sys.executable, str(script), *arguments]
+def in_guest(script: Path, arguments: Sequence[str], memory: int = 1024) -> int:
+    """Run a benchmark in a guest with so many MiB: its exit status."""
+    command = [GUEST, "--memory", str(memory), "--timeout", "900", sys.executable, str(script), *arguments]
     return subprocess.run(command, check=False).returncode
 
 

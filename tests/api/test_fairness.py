@@ -1,0 +1,126 @@
+"""Fairness, by counts: what each of many flooding associations gets, and how much one callback takes."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sctpio import Conn, Endpoint, Listener, Mode, connect, listen, open_endpoint
+from sctpio.stacks._native import ARENA, RECORDS, NativeSocket
+from sctpio.stacks.base import Batch
+from support import StackSocketType, connected, settled, until
+
+ASSOCIATIONS = 8
+MEAN = 250
+
+# Senders that find room do not suspend: they let each other run after so many messages.
+TURN = 10
+
+
+async def flood(conn: Conn) -> None:
+    """Send for ever."""
+    while True:
+        for _ in range(TURN):
+            await conn.send(bytes(64))
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def flooded(server: Listener | Endpoint) -> AsyncIterator[list[Conn]]:
+    """Flood a server from many associations."""
+    clients = [await connect(server.local_addresses) for _ in range(ASSOCIATIONS)]
+    senders = [asyncio.create_task(flood(client)) for client in clients]
+    try:
+        yield clients
+    finally:
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+        for client in clients:
+            await client.abort()
+
+
+def check_shares(counts: Counter[int]) -> None:
+    """See that the slowest got half of the mean."""
+    assert len(counts) == ASSOCIATIONS
+    assert min(counts.values()) >= counts.total() / ASSOCIATIONS / 2, counts
+
+
+@pytest.mark.parametrize("mode", Mode, ids=[mode.value for mode in Mode])
+async def test_no_flooding_association_gets_less_than_half_of_the_mean(mode: Mode) -> None:
+    counts: Counter[int] = Counter()
+
+    async def count(number: int, conn: Conn) -> None:
+        async for _ in conn:
+            counts[number] += 1
+
+    async with listen("127.0.0.1:0", mode=mode) as listener, flooded(listener):
+        conns = [await listener.accept() for _ in range(ASSOCIATIONS)]
+        readers = [asyncio.create_task(count(number, conn)) for number, conn in enumerate(conns)]
+        await until(lambda: counts.total() >= ASSOCIATIONS * MEAN)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        for conn in conns:
+            await conn.abort()
+    check_shares(counts)
+
+
+async def test_an_endpoint_hears_all_flooding_associations_alike() -> None:
+    counts: Counter[int] = Counter()
+    async with open_endpoint("127.0.0.1:0") as endpoint:
+        async with flooded(endpoint):
+            async with asyncio.timeout(20):
+                while counts.total() < ASSOCIATIONS * MEAN:
+                    counts[(await endpoint.receive()).association_id] += 1
+        for association_id in endpoint.associations:
+            await endpoint.abort(association_id)
+    check_shares(counts)
+
+
+@pytest.mark.parametrize("mode", Mode, ids=[mode.value for mode in Mode])
+async def test_a_callback_takes_one_batch_and_lets_others_run(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive = StackSocketType.receive
+    # What happened: the records and bytes of a batch, None for a turn of another callback.
+    log: list[tuple[int, int] | None] = []
+
+    def noted(self: NativeSocket, room: int, most: int | None = None) -> Batch:
+        state, records, arena = receive(self, room, most)
+        batch = list(records)
+        if self is server:
+            log.append((len(batch), sum(record[1] for record in batch)))
+        return Batch(state, iter(batch), arena)
+
+    async def tick() -> None:
+        while True:
+            log.append(None)
+            await asyncio.sleep(0)
+
+    async with connected(listen_with={"mode": mode}) as pair:
+        carrier = pair.server._link.carrier
+        server = carrier.raw
+        carrier._set_reading(False)
+        sender = asyncio.create_task(flood(pair.client))
+        # Much is queued now, more than a batch.
+        await until(lambda: pair.client.statistics().waiting_senders == 1)
+        await settled(lambda: pair.client.statistics().messages_sent)
+        monkeypatch.setattr(StackSocketType, "receive", noted)
+        ticker = asyncio.create_task(tick())
+        wakeups = pair.server.statistics().wakeups
+        carrier._set_reading(True)
+        for _ in range(10 * RECORDS):
+            await pair.server.receive()
+        seen, called = list(log), pair.server.statistics().wakeups - wakeups
+        for task in (sender, ticker):
+            task.cancel()
+        await asyncio.gather(sender, ticker, return_exceptions=True)
+    batches = [entry for entry in seen if entry is not None]
+    assert len(batches) == called
+    assert max(count for count, _ in batches) == RECORDS
+    assert max(size for _, size in batches) <= ARENA
+    # The loop's poll and what was asked for with call_soon may meet in one turn.
+    assert all(None in seen[at : at + 3] for at in range(len(seen) - 2))
