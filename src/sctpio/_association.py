@@ -23,6 +23,9 @@ from .events import (
 )
 from .message import Message
 
+# Messages that a task may send in a row before others run, where there is always room.
+TURN = 128
+
 
 class Partial:
     """A message of which more is to come."""
@@ -111,6 +114,8 @@ class Association:
         self.unconfirmed = 0
         self.messages_sent = 0
         self.bytes_sent = 0
+        # Of messages_sent: after so many a sender lets others run.
+        self.turn_ends = TURN
         self.messages_received = 0
         self.bytes_received = 0
         self.lost: AssociationChange | None = None

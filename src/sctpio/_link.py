@@ -10,7 +10,7 @@ import errno
 import logging
 from collections.abc import Sequence
 
-from ._association import Association
+from ._association import TURN, Association
 from ._carrier import Carrier
 from ._codec import ADDR_OVER, SACK_IMMEDIATELY, UNORDERED
 from ._ending import ENDINGS, alive, ended_by
@@ -103,8 +103,16 @@ class Link:
 
     async def send(self, arguments: Arguments) -> None:
         """Send one message; wait for room in turn, where others wait or there is none."""
+        if self.association.messages_sent >= self.association.turn_ends:
+            await self.give_way()
         if not self.send_now(arguments):
             await self.send_in_turn(arguments)
+
+    async def give_way(self) -> None:
+        """Let other tasks run: where the peer keeps up there is always room, and nothing else suspends."""
+        self.association.turn_ends = self.association.messages_sent + TURN
+        await asyncio.sleep(0)
+        self.association.check_alive()
 
     def send_now(self, arguments: Arguments) -> bool:
         """Send one message if nobody waits and there is room."""

@@ -190,6 +190,8 @@ class Conn:
         association = self._association
         while messages:
             association.check_alive()
+            if association.messages_sent >= association.turn_ends:
+                await self._link.give_way()
             taken = 0
             if len(messages) > 1 and not association.senders.queue and not association.default_policy:
                 taken = self._link.send_batch(messages)

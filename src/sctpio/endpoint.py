@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any, Unpack
 
+from ._association import TURN
 from ._broadcast import BroadcastResult, broadcast
 from ._events import EventHub, EventStream
 from ._intake import Intake
@@ -43,6 +44,7 @@ class Endpoint(LocalEndpoint):
         super().__init__(many, settings, local, hub)
         self._intake = intake
         self._known: dict[Address, Link] = {}
+        self._turn = 0
 
     async def __aexit__(self, *exc_info: object) -> None:
         if exc_info[0] is not None:
@@ -94,6 +96,11 @@ class Endpoint(LocalEndpoint):
         Raises AssociationError where no association has that id, and what `connect` and `Conn.send` raise.
         What the stack took and could not deliver comes as a SendFailed event.
         """
+        self._turn += 1
+        if self._turn == TURN:
+            # Else nothing suspends where there is always room.
+            self._turn = 0
+            await asyncio.sleep(0)
         self._check(Scope.FUTURE)
         if isinstance(to, int):
             link = self._many.member(to)

@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 
 from sctpio import Conn, Endpoint, Listener, Mode, connect, listen, open_endpoint
+from sctpio._association import TURN as MOST_SENT
+from sctpio.conn import BATCH
 from sctpio.stacks._native import ARENA, RECORDS, NativeSocket
 from sctpio.stacks.base import Batch
 from support import StackSocketType, connected, settled, until
@@ -124,3 +127,30 @@ async def test_a_callback_takes_one_batch_and_lets_others_run(
     assert max(size for _, size in batches) <= ARENA
     # The loop's poll and what was asked for with call_soon may meet in one turn.
     assert all(None in seen[at : at + 3] for at in range(len(seen) - 2))
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["send", "send_many"])
+async def test_a_sender_that_always_finds_room_lets_others_run(many: bool) -> None:
+    sent: list[int] = []
+
+    async def tick() -> None:
+        while True:
+            sent.append(pair.client.statistics().messages_sent)
+            await asyncio.sleep(0)
+
+    async with connected() as pair:
+        link = pair.client._link
+        link.attempt = lambda *_: True
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(link.carrier, "send_batch", lambda _, messages: len(messages))
+            ticker = asyncio.create_task(tick())
+            if many:
+                await pair.client.send_many([b"x"] * (10 * MOST_SENT))
+            else:
+                for _ in range(10 * MOST_SENT):
+                    await pair.client.send(b"x")
+            ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
+    # A batch more, where the turn ends within one.
+    assert max(after - before for before, after in pairwise(sent)) <= MOST_SENT + BATCH
+    assert len(sent) >= 9
