@@ -81,15 +81,22 @@ class Carrier(ABC):
 
     def on_readable(self) -> None:
         """Take what the socket has (called by the loop)."""
+        # What it asked for itself comes next turn: one batch in each, not two.
+        if self._look_again is None:
+            self.wakeups += 1
+            self._read()
+
+    def look(self) -> None:
+        """Take what the socket has, as was asked for (called by the loop)."""
         self.wakeups += 1
-        self._forget_to_look()
+        self._look_again = None
         self._read()
 
     def _look_soon(self) -> None:
         """Read on when other callbacks have run. Not left to poll: where an error is pending, libuv stops
         watching before all is read."""
         if self._look_again is None:
-            self._look_again = self.loop.call_soon(call, weakref.WeakMethod(self.on_readable))
+            self._look_again = self.loop.call_soon(call, weakref.WeakMethod(self.look))
 
     def _forget_to_look(self) -> None:
         if self._look_again is not None:

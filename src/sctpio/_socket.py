@@ -139,9 +139,7 @@ class Socket(Carrier):
                 self._watch = self.raw.watch_end()
             except OSError:
                 # Out of descriptors: look now and then.
-                self._look_again = self.loop.call_later(
-                    MOST_STALL_PAUSE, call, weakref.WeakMethod(self.on_readable)
-                )
+                self._look_again = self.loop.call_later(MOST_STALL_PAUSE, call, weakref.WeakMethod(self.look))
                 return
             self.loop.add_reader(self._watch.fileno(), call, weakref.WeakMethod(self.on_readable))
 
