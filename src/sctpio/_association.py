@@ -79,6 +79,7 @@ class Association:
         "shared",
         "shut_down_by_peer",
         "state_waiters",
+        "turn_ends",
         "unconfirmed",
     )
 

@@ -144,6 +144,8 @@ class Conn:
             sack_immediately,
             auth_key,
         )
+        if self._association.messages_sent >= self._association.turn_ends:
+            await link.give_way()
         if not link.send_now(arguments):
             await link.send_in_turn(arguments)
 
