@@ -54,6 +54,7 @@ class Carrier(ABC):
         # Tasks that wait until a pause of the reading is over.
         self.resumed = Waiters(loop)
         self._thread = threading.get_ident()
+        self._me = weakref.ref(self)
         self.reading = False
         self._writing = False
         self._look_again: asyncio.Handle | None = None
@@ -66,7 +67,7 @@ class Carrier(ABC):
             return
         self.reading = on
         if on:
-            self.loop.add_reader(self.raw.fileno(), call, weakref.WeakMethod(self.on_readable))
+            self.loop.add_reader(self.raw.fileno(), call_on_readable, self._me)
         else:
             self.loop.remove_reader(self.raw.fileno())
 
@@ -96,7 +97,7 @@ class Carrier(ABC):
         """Read on when other callbacks have run. Not left to poll: where an error is pending, libuv stops
         watching before all is read."""
         if self._look_again is None:
-            self._look_again = self.loop.call_soon(call, weakref.WeakMethod(self.look))
+            self._look_again = self.loop.call_soon(call_look, self._me)
 
     def _forget_to_look(self) -> None:
         if self._look_again is not None:
@@ -312,6 +313,23 @@ class Carrier(ABC):
     @abstractmethod
     def peel_off(self, association: Association) -> "Carrier":
         """Move the association to a carrier of its own."""
+
+
+# The loop calls these for every batch, and a WeakMethod costs several times as much.
+
+
+def call_on_readable(reference: "weakref.ref[Carrier]") -> None:
+    """Call `on_readable` of what the loop knows only weakly."""
+    carrier = reference()
+    if carrier is not None:
+        carrier.on_readable()
+
+
+def call_look(reference: "weakref.ref[Carrier]") -> None:
+    """Call `look` of what the loop knows only weakly."""
+    carrier = reference()
+    if carrier is not None:
+        carrier.look()
 
 
 def call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:

@@ -27,9 +27,11 @@ NOTHING: deque[Message] = deque()
 class Inbox:
     """Unread messages, of one claimed stream or of all that nobody claimed, and who waits for them."""
 
-    __slots__ = ("_reader", "fresh", "messages", "stream", "waiters")
+    __slots__ = ("_loop", "_reader", "fresh", "messages", "stream", "waiters")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stream: int | None) -> None:
+        # Given to current_task, which else asks the system for the process (Python 3.11).
+        self._loop = loop
         self.stream = stream
         self.messages = NOTHING
         self.waiters = Waiters(loop)
@@ -39,7 +41,7 @@ class Inbox:
 
     def note_reader(self) -> None:
         """Remember which task reads here."""
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         self._reader = None if task is None else weakref.ref(task)
         self.fresh = False
 
@@ -67,7 +69,6 @@ class Intake:
     __slots__ = (
         "_starved_since",
         "_starved_timer",
-        "_taken",
         "_waiting",
         "claimed",
         "inbox",
@@ -82,8 +83,7 @@ class Intake:
         self.unread_bytes = 0
         self.inbox = Inbox(loop, None)
         self.claimed: dict[int, Inbox] = {}
-        self._taken = 0
-        # How many messages had been taken when a wait first starved, and since when that is.
+        # How many bytes were unread when a wait first starved, and since when that is.
         self._starved_since: tuple[int, float] | None = None
         self._starved_timer: asyncio.TimerHandle | None = None
         # Who waits in `wait`, and on what.
@@ -124,7 +124,6 @@ class Intake:
             inbox.note_reader()
         message = inbox.messages.popleft()
         self.unread_bytes -= len(message.data) + MESSAGE_OVERHEAD
-        self._taken += 1
         return message
 
     def take_all(self, inbox: Inbox, limit: int | None) -> list[Message]:
@@ -137,7 +136,6 @@ class Intake:
         else:
             taken = [messages.popleft() for _ in range(limit)]
         self.unread_bytes -= sum([len(message.data) for message in taken]) + len(taken) * MESSAGE_OVERHEAD
-        self._taken += len(taken)
         return taken
 
     def claim(self, stream: int) -> Inbox:
@@ -186,16 +184,22 @@ class Intake:
     # Waiting for what may never come
 
     async def wait(self, waiters: Waiters, inbox: Inbox | None = None) -> None:
-        """Suspend until something came in; see `check_starved`."""
+        """Suspend until something came in; see `check_starved`.
+
+        Where the buffer gets full meanwhile, everybody is woken to look again.
+        """
+        if not self.full:
+            await waiters.wait()
+            return
         self.check_starved(inbox)
         key = object()
-        self._waiting[key] = (asyncio.current_task(), waiters)
+        self._waiting[key] = (asyncio.current_task(self.loop), waiters)
 
         # A function of its own for each wait: remove_done_callback removes all that are equal.
         def reader_left(_: object) -> None:
             self.look_again()
 
-        readers = self._readers(inbox) if self.full else ()
+        readers = self._readers(inbox)
         for reader in readers:
             reader.add_done_callback(reader_left)
         try:
@@ -221,8 +225,8 @@ class Intake:
         if not streams:
             return
         now = self.loop.time()
-        if self._starved_since is None or self._starved_since[0] != self._taken:
-            self._starved_since = (self._taken, now)
+        if self._starved_since is None or self._starved_since[0] != self.unread_bytes:
+            self._starved_since = (self.unread_bytes, now)
         if now - self._starved_since[1] >= STARVED_AFTER:
             raise ReceiveBufferFullError(streams, self.limit)
         if self._starved_timer is None:
@@ -237,7 +241,7 @@ class Intake:
         """
         if not self.full or (inbox is not None and inbox.messages):
             return set()
-        asking = asyncio.current_task()
+        asking = asyncio.current_task(self.loop)
         waiting = {task for task, _ in self._waiting.values()}
         streams: set[int] = set()
         for other in (self.inbox, *self.claimed.values()):

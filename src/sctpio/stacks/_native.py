@@ -58,8 +58,10 @@ def scope_to_index(scope: str) -> int:
         raise OSError(errno.ENODEV, f"this host has no interface {scope!r}") from None
 
 
-class Scratch(threading.local):
+class Scratch:
     """A thread's receive memory, the small out-parameters of C calls, and the sources it has decoded."""
+
+    __slots__ = ("arena", "arena_bytes", "length", "record_bytes", "records", "source", "state")
 
     def __init__(self, ffi: "FFI", codec: Codec) -> None:
         # Few peers, many messages.
@@ -70,6 +72,13 @@ class Scratch(threading.local):
         self.record_bytes = memoryview(ffi.buffer(self.records))
         self.state = ffi.new("int32_t *")
         self.length = ffi.new("uint32_t *")
+
+
+class PerThread(threading.local):
+    """Gives each thread its own scratch. Looked up once for a call: every look costs."""
+
+    def __init__(self, ffi: "FFI", codec: Codec) -> None:
+        self.scratch = Scratch(ffi, codec)
 
 
 class NativeSocket(ABC):
@@ -83,7 +92,7 @@ class NativeSocket(ABC):
     codec: Codec
     _ffi: "ClassVar[FFI]"
     _lib: "ClassVar[Contract]"
-    _scratch: ClassVar[Scratch]
+    _memory: ClassVar[PerThread]
 
     def __init__(self, fd: int, *, v6: bool, many: bool = False) -> None:
         self._fd = fd
@@ -138,29 +147,29 @@ class NativeSocket(ABC):
 
     def accept(self) -> tuple[StackSocket, Address] | None:
         """Give the next association's socket and the peer's address; None when there is none."""
-        source, length = self._ffi.new("uint8_t[28]"), self._scratch.length
+        source, length = self._ffi.new("uint8_t[28]"), self._memory.scratch.length
         length[0] = 28
         fd = self._lib.sctpio_accept(self._fd, source, length)
         if fd in (-errno.EAGAIN, -errno.ECONNABORTED):
             return None
         check(fd, "accept")
-        return self._sibling(fd), self._scratch.source(self._ffi.buffer(source)[: length[0]])
+        return self._sibling(fd), self._memory.scratch.source(self._ffi.buffer(source)[: length[0]])
 
     def _sibling(self, fd: int, *, many: bool = False) -> Self:
         return type(self)(fd, v6=self._v6, many=many)
 
     def receive(self, room: int, most: int | None = None) -> Batch:
         """Receive what there is: up to `room` bytes (within what an arena can have) and `most` records."""
-        scratch = self._scratch
-        size = min(max(room, LEAST_ARENA), ARENA)
-        count = check(
-            self._lib.sctpio_receive(
-                self._fd, scratch.arena, size, scratch.records, most or RECORDS, scratch.state
-            ),
-            "receive",
+        scratch = self._memory.scratch
+        size = ARENA if room >= ARENA else max(room, LEAST_ARENA)
+        state = scratch.state
+        count = self._lib.sctpio_receive(
+            self._fd, scratch.arena, size, scratch.records, most or RECORDS, state
         )
+        if count < 0:
+            check(count, "receive")
         records = RECORD.iter_unpack(scratch.record_bytes[: count * RECORD.size])
-        return Batch(scratch.state[0], records, scratch.arena_bytes)
+        return Batch(state[0], records, scratch.arena_bytes)
 
     def send(
         self,
@@ -255,7 +264,7 @@ class NativeSocket(ABC):
         It comes without the scope id of an IPv6 address: that is taken from the peer's addresses, and left
         out where those do not have the source.
         """
-        found = self._scratch.source(raw)
+        found = self._memory.scratch.source(raw)
         host = found.hosts[0]
         if host.version == 4 or not host.is_link_local:
             return found
@@ -288,7 +297,7 @@ class NativeSocket(ABC):
         return self._addresses(association_id, peer=True)
 
     def _addresses(self, association_id: int, *, peer: bool) -> Address:
-        length = self._scratch.length
+        length = self._memory.scratch.length
         code = -errno.ENOMEM
         for space in ADDRESS_SPACE:
             out = self._ffi.new("uint8_t[]", space)
@@ -301,10 +310,10 @@ class NativeSocket(ABC):
 
     def bound_port(self) -> int:
         """Give the port the socket is bound to, 0 when it is not."""
-        out, length = self._ffi.new("uint8_t[28]"), self._scratch.length
+        out, length = self._ffi.new("uint8_t[28]"), self._memory.scratch.length
         length[0] = 28
         check(self._lib.sctpio_name(self._fd, out, length), "getsockname")
-        return self._scratch.source(self._ffi.buffer(out)[: length[0]]).port
+        return self._memory.scratch.source(self._ffi.buffer(out)[: length[0]]).port
 
     def subscribe(self, kind: type[Event], on: bool, association_id: int) -> None:
         """Turn an event on or off (SCTP_EVENT)."""
@@ -329,7 +338,7 @@ class NativeSocket(ABC):
 
     def _query(self, level: int, number: int, query: bytes) -> tuple[int, bytes, int]:
         """Call getsockopt: a result or -errno, the whole buffer, and how much of it the stack claims."""
-        value, length = self._ffi.new("uint8_t[]", query), self._scratch.length
+        value, length = self._ffi.new("uint8_t[]", query), self._memory.scratch.length
         length[0] = len(query)
         code = self._lib.sctpio_getsockopt(self._fd, level, number, value, length)
         return code, self._ffi.buffer(value)[:], length[0]

@@ -19,7 +19,7 @@ from ..errors import UnavailableError
 from ..features import Capabilities
 from ..options import PeerAddressInfo
 from ._kernel import ffi, lib
-from ._native import SCTP_ABORT, SOL_SCTP, NativeSocket, Scratch, check, scope_to_index
+from ._native import SCTP_ABORT, SOL_SCTP, NativeSocket, PerThread, check, scope_to_index
 from .base import EndWatch, SendExtras
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class KernelSocket(NativeSocket):
     )
     _ffi = ffi
     _lib = lib
-    _scratch = Scratch(ffi, codec)
+    _memory = PerThread(ffi, codec)
 
     def _send_with(
         self,
@@ -145,7 +145,7 @@ class KernelSocket(NativeSocket):
 
     def knows(self, level: int, number: int, *, reads: bool) -> bool:
         """Tell whether this kernel has an option at all: nothing is read or set."""
-        length = self._scratch.length
+        length = self._memory.scratch.length
         length[0] = 0
         if reads:
             code = lib.sctpio_getsockopt(self._fd, level, number, ffi.NULL, length)

@@ -36,7 +36,7 @@ from ..options import (
     UdpEncapsulation,
 )
 from . import udp_ports
-from ._native import SCTP_ABORT, NativeSocket, Scratch, check, scope_to_index
+from ._native import SCTP_ABORT, NativeSocket, PerThread, check, scope_to_index
 from ._usrsctp import ffi, lib
 from .base import EndWatch, SendExtras, T
 
@@ -94,7 +94,7 @@ class UsrsctpSocket(NativeSocket):
     codec = Codec(USRSCTP, scope_to_index=scope_to_index, index_to_scope=socket.if_indextoname)
     _ffi = ffi
     _lib = lib
-    _scratch = Scratch(ffi, codec)
+    _memory = PerThread(ffi, codec)
 
     def __init__(self, fd: int, *, v6: bool, many: bool = False) -> None:
         super().__init__(fd, v6=v6, many=many)
