@@ -80,6 +80,7 @@ class Association:
         "shut_down_by_peer",
         "state_waiters",
         "turn_ends",
+        "turn_of",
         "unconfirmed",
     )
 
@@ -115,8 +116,9 @@ class Association:
         self.unconfirmed = 0
         self.messages_sent = 0
         self.bytes_sent = 0
-        # Of messages_sent: after so many a sender lets others run.
+        # After so many messages_sent a task that sends on and on lets others run; the id of the last seen.
         self.turn_ends = TURN
+        self.turn_of = 0
         self.messages_received = 0
         self.bytes_received = 0
         self.lost: AssociationChange | None = None

@@ -59,6 +59,8 @@ class Carrier(ABC):
         self._writing = False
         self._look_again: asyncio.Handle | None = None
         self._notification = bytearray()
+        # Of the last message: as it came, its association, and decoded.
+        self._last_source: tuple[bytes, int, Address | None] = (b"", -1, None)
 
     # The loop
 
@@ -138,7 +140,7 @@ class Carrier(ABC):
         state, records, arena = self.raw.receive(room, most)
         messages: list[Message] = []
         size, whole = 0, True
-        last, last_identifier, address = b"", -1, None
+        last, last_identifier, address = self._last_source
         for (
             offset,
             length,
@@ -185,6 +187,7 @@ class Carrier(ABC):
             message.complete = msg_flags & MSG_EOR != 0
             message.__class__ = Message
             messages.append(message)
+        self._last_source = last, last_identifier, address
         if messages:
             self._take_messages(messages, size, whole)
         return state

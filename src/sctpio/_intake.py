@@ -7,7 +7,6 @@ descriptor and no stack.
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Iterable
 
 from ._waiting import Waiters
 from .errors import ReceiveBufferFullError
@@ -41,20 +40,20 @@ class Inbox:
 
     def note_reader(self) -> None:
         """Remember which task reads here."""
+        self.fresh = False
         task = asyncio.current_task(self._loop)
         self._reader = None if task is None else weakref.ref(task)
-        self.fresh = False
 
-    def put(self, messages: Iterable[Message]) -> None:
-        """Add messages."""
+    def put(self, message: Message) -> None:
+        """Add a message."""
         if self.messages is NOTHING:
             self.messages = deque()
-        self.messages.extend(messages)
+        self.messages.append(message)
         self.fresh = True
 
     @property
     def reader(self) -> asyncio.Task[object] | None:
-        """The task that last waited here or took from here, while it lives."""
+        """The task that last took from here, while it lives."""
         task = None if self._reader is None else self._reader()
         return None if task is None or task.done() else task
 
@@ -102,7 +101,7 @@ class Intake:
     def put(self, message: Message) -> None:
         """Take a whole message in."""
         inbox = self.claimed.get(message.stream, self.inbox) if self.claimed else self.inbox
-        inbox.put((message,))
+        inbox.put(message)
         self.unread_bytes += len(message.data) + MESSAGE_OVERHEAD
         inbox.waiters.wake()
 
@@ -113,7 +112,10 @@ class Intake:
                 self.put(message)
             return
         inbox = self.inbox
-        inbox.put(messages)
+        if inbox.messages is NOTHING:
+            inbox.messages = deque()
+        inbox.messages.extend(messages)
+        inbox.fresh = True
         self.unread_bytes += size + len(messages) * MESSAGE_OVERHEAD
         if inbox.waiters.queue:
             inbox.waiters.wake(len(messages))
@@ -146,7 +148,7 @@ class Intake:
             rest: deque[Message] = deque()
             for message in self.inbox.messages:
                 if message.stream == stream:
-                    inbox.put((message,))
+                    inbox.put(message)
                 else:
                     rest.append(message)
             self.inbox.messages = rest

@@ -14,7 +14,7 @@ from ._association import TURN, Association
 from ._carrier import Carrier
 from ._codec import ADDR_OVER, SACK_IMMEDIATELY, UNORDERED
 from ._ending import ENDINGS, alive, ended_by
-from ._outgoing import check_numbers, default_policy, key_number, payload, policy_of
+from ._outgoing import U32, check_numbers, default_policy, key_number, payload, policy_of
 from .address import Address, AddressLike, is_literal, split_like
 from .errors import AssociationError, ClosedError, MessageTooLargeError
 from .events import Event, SenderDry
@@ -64,7 +64,12 @@ class Link:
             raise association.outcome()
         if type(data) is not bytes or not data:
             data = payload(data)
-        if stream != 0 or ppid != 0 or context != 0:
+        if not (
+            type(stream) is type(ppid) is type(context) is int
+            and 0 <= stream < association.outbound_streams
+            and 0 <= ppid <= U32
+            and 0 <= context <= U32
+        ):
             check_numbers(stream, ppid, context, association.outbound_streams)
         flags = UNORDERED if unordered else 0
         if sack_immediately:
@@ -109,10 +114,17 @@ class Link:
             await self.send_in_turn(arguments)
 
     async def give_way(self) -> None:
-        """Let other tasks run: where the peer keeps up there is always room, and nothing else suspends."""
-        self.association.turn_ends = self.association.messages_sent + TURN
-        await asyncio.sleep(0)
-        self.association.check_alive()
+        """Let others run: where the peer keeps up there is always room, and nothing else suspends a task.
+
+        Only where the same task was here before: tasks that send a message each keep their order.
+        """
+        association = self.association
+        task = id(asyncio.current_task(association.loop))
+        association.turn_ends = association.messages_sent + TURN
+        if association.turn_of == task:
+            await asyncio.sleep(0)
+            association.check_alive()
+        association.turn_of = task
 
     def send_now(self, arguments: Arguments) -> bool:
         """Send one message if nobody waits and there is room."""

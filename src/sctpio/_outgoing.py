@@ -43,10 +43,6 @@ def payload(data: Buffer) -> Buffer:
 
 def check_numbers(stream: int, ppid: int, context: int, limit: int) -> None:
     """Check the numbers of a message; the association has `limit` outbound streams."""
-    if type(stream) is type(ppid) is type(context) is int and (
-        0 <= stream < limit and 0 <= ppid <= U32 and 0 <= context <= U32
-    ):
-        return
     if not isinstance(ppid, int) or not isinstance(context, int) or not isinstance(stream, int):
         raise TypeError(f"stream, ppid and context are numbers, not {stream!r}, {ppid!r}, {context!r}")
     if not 0 <= stream < limit:

@@ -47,11 +47,11 @@ class Socket(Carrier):
         elsewhere = self._watch is not None or self._look_again is not None
         return not self.reading and not elsewhere and not self.association.over
 
-    def on_readable(self) -> None:
-        """Take what the socket has (called by the loop)."""
+    def on_news(self) -> None:
+        """Take what is new on a socket whose end is watched (called by the loop)."""
         if self._watch is not None:
             self._watch.acknowledge()
-        super().on_readable()
+        self.on_readable()
 
     def read_now(self) -> None:
         """Take what is queued, also where reading is paused."""
@@ -60,9 +60,9 @@ class Socket(Carrier):
     def _read(self, *, most: int | None = None, queued: bool = False) -> None:
         """Read a batch, or all that is queued; all there is, where the association has failed."""
         association = self.association
-        room = association.intake.room
         if self.raw.fileno() < 0:
             return
+        room = association.intake.room
         try:
             state = self._read_queued(room) if queued else self._read_batch(room, most)
             while state == MORE and (self._failure or association.lost is not None):
@@ -141,7 +141,7 @@ class Socket(Carrier):
                 # Out of descriptors: look now and then.
                 self._look_again = self.loop.call_later(MOST_STALL_PAUSE, call, weakref.WeakMethod(self.look))
                 return
-            self.loop.add_reader(self._watch.fileno(), call, weakref.WeakMethod(self.on_readable))
+            self.loop.add_reader(self._watch.fileno(), call, weakref.WeakMethod(self.on_news))
 
     def _unwatch(self) -> None:
         if self._watch is not None:

@@ -244,10 +244,12 @@ class Conn:
     async def _wait(self, inbox: Inbox) -> None:
         """Wait until there is something in an inbox."""
         association = self._association
-        inbox.note_reader()
         while not inbox.messages:
             association.check_alive()
-            await association.intake.wait(inbox.waiters, inbox)
+            if association.intake.full:
+                await association.intake.wait(inbox.waiters, inbox)
+            else:
+                await inbox.waiters.wait()
 
     def _take(self, inbox: Inbox) -> Message:
         """Give the oldest message of an inbox."""

@@ -44,7 +44,7 @@ class Endpoint(LocalEndpoint):
         super().__init__(many, settings, local, hub)
         self._intake = intake
         self._known: dict[Address, Link] = {}
-        self._turn = 0
+        self._turn = self._turn_of = 0
 
     async def __aexit__(self, *exc_info: object) -> None:
         if exc_info[0] is not None:
@@ -61,11 +61,9 @@ class Endpoint(LocalEndpoint):
         ClosedError when the endpoint is closed. The end of an association is an event, not an error here.
         """
         inbox = self._intake.inbox
-        if not inbox.messages:
-            inbox.note_reader()
-            while not inbox.messages:
-                self._check(Scope.FUTURE)
-                await self._intake.wait(inbox.waiters, inbox)
+        while not inbox.messages:
+            self._check(Scope.FUTURE)
+            await self._intake.wait(inbox.waiters, inbox)
         message = self._intake.take(inbox)
         self._many.resume()
         return message
@@ -100,7 +98,10 @@ class Endpoint(LocalEndpoint):
         if self._turn == TURN:
             # Else nothing suspends where there is always room.
             self._turn = 0
-            await asyncio.sleep(0)
+            task = id(asyncio.current_task())
+            if self._turn_of == task:
+                await asyncio.sleep(0)
+            self._turn_of = task
         self._check(Scope.FUTURE)
         if isinstance(to, int):
             link = self._many.member(to)

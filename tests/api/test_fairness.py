@@ -13,7 +13,7 @@ from sctpio._association import TURN as MOST_SENT
 from sctpio.conn import BATCH
 from sctpio.stacks._native import ARENA, RECORDS, NativeSocket
 from sctpio.stacks.base import Batch
-from support import StackSocketType, connected, settled, until
+from support import PATIENCE, StackSocketType, connected, settled, until
 
 ASSOCIATIONS = 8
 MEAN = 250
@@ -75,7 +75,7 @@ async def test_an_endpoint_hears_all_flooding_associations_alike() -> None:
     counts: Counter[int] = Counter()
     async with open_endpoint("127.0.0.1:0") as endpoint:
         async with flooded(endpoint):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(20 * PATIENCE):
                 while counts.total() < ASSOCIATIONS * MEAN:
                     counts[(await endpoint.receive()).association_id] += 1
         for association_id in endpoint.associations:
@@ -151,6 +151,6 @@ async def test_a_sender_that_always_finds_room_lets_others_run(many: bool) -> No
                     await pair.client.send(b"x")
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)
-    # A batch more, where the turn ends within one.
-    assert max(after - before for before, after in pairwise(sent)) <= MOST_SENT + BATCH
+    # The first turn only tells which task it is; a batch more, where the turn ends within one.
+    assert max(after - before for before, after in pairwise(sent)) <= 2 * MOST_SENT + BATCH
     assert len(sent) >= 9
