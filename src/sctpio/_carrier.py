@@ -25,7 +25,7 @@ from .errors import DecodeError
 from .events import Event, StreamChange, UnknownEvent
 from .message import Message, Received
 from .options import ReceiveBuffer
-from .stacks.base import MORE, NO_INFO, Outgoing, SendOne, StackSocket
+from .stacks.base import MORE, NO_INFO, RECORDS, Outgoing, SendOne, StackSocket
 
 logger = logging.getLogger("sctpio")
 
@@ -46,9 +46,11 @@ new: Callable[[type[Received]], Any] = object.__new__
 class Carrier(ABC):
     """A descriptor and the loop that watches it."""
 
-    def __init__(self, raw: StackSocket, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, raw: StackSocket, loop: asyncio.AbstractEventLoop, batch: int) -> None:
         self.raw = raw
         self.loop = loop
+        # Messages and events that one callback takes.
+        self.batch = batch
         self.wakeups = 0
         self.pauses = 0
         # Tasks that wait until a pause of the reading is over.
@@ -137,7 +139,7 @@ class Carrier(ABC):
 
     def _read_batch(self, room: int, most: int | None = None) -> int:
         """Take what one call gives: runs of messages, and events in their places between them."""
-        state, records, arena = self.raw.receive(room, most)
+        state, records, arena = self.raw.receive(room, most or self.batch)
         messages: list[Message] = []
         size, whole = 0, True
         last, last_identifier, address = self._last_source
@@ -200,7 +202,7 @@ class Carrier(ABC):
             most = 0
         state = MORE
         for _ in range(2 + most // LEAST_BATCH):
-            state = self._read_batch(room)
+            state = self._read_batch(room, RECORDS)
             if state != MORE:
                 break
         return state

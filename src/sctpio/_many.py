@@ -33,7 +33,7 @@ from .errors import (
 from .events import AssociationChange, AssociationState, ErrorCause, Event, SenderDry
 from .message import Message
 from .options import InitMsg, RtoInfo, Scope, Status
-from .stacks.base import MORE, Outgoing, SendOne, StackSocket
+from .stacks.base import MORE, RECORDS, Outgoing, SendOne, StackSocket
 
 logger = logging.getLogger("sctpio")
 
@@ -64,8 +64,9 @@ class Many(Carrier):
         new_association: Callable[[], Association],
         most_waiting: int | None,
         abort_slow: bool,
+        batch: int = RECORDS,
     ) -> None:
-        super().__init__(raw, loop)
+        super().__init__(raw, loop, batch)
         self.hub = hub
         self.members: dict[int, Link] = {}
         # Associations that wait for `accept`; None where they belong to the endpoint at once.
@@ -455,7 +456,7 @@ class Many(Carrier):
         if association.shared:
             association.own_intake()
         waiting = self._room.want_no_more(association)
-        sock = Socket(raw, self.loop, association)
+        sock = Socket(raw, self.loop, association, self.batch)
         if waiting:
             unsubscribe(sock, association, SenderDry)
         self.resume()

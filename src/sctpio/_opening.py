@@ -13,7 +13,7 @@ from ._socket import Socket
 from .events import Event
 from .options import InitMsg, Option
 from .stacks import choose
-from .stacks.base import Stack, StackSocket
+from .stacks.base import RECORDS, Stack, StackSocket
 
 RECEIVE_BUFFER = 1024 * 1024
 MAX_MESSAGE_SIZE = 16 * 1024 * 1024
@@ -78,6 +78,7 @@ class Settings:
     stack: Stack
     receive_buffer: int
     max_message_size: int
+    receive_batch: int = RECORDS
     default_policy: Policy | None = None
     policy_changed: bool = False
 
@@ -90,6 +91,7 @@ class Settings:
         stack: str | None,
         receive_buffer: int,
         max_message_size: int,
+        receive_batch: int,
     ) -> Self:
         """Check the arguments of a constructor; raises ValueError, TypeError or UnavailableError."""
         if init is not None and not isinstance(init, InitMsg):
@@ -103,6 +105,8 @@ class Settings:
         for name, size in (("receive_buffer", receive_buffer), ("max_message_size", max_message_size)):
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise ValueError(f"{name} is {size!r}; it takes a number of bytes from 1")
+        if isinstance(receive_batch, bool) or receive_batch not in range(1, RECORDS + 1):
+            raise ValueError(f"receive_batch is {receive_batch!r}; it takes a number from 1 to {RECORDS}")
         return cls(
             init,
             options,
@@ -110,6 +114,7 @@ class Settings:
             choose(stack),
             receive_buffer,
             max_message_size,
+            receive_batch,
             default_policy(options),
         )
 
@@ -140,4 +145,4 @@ class Settings:
 
     def new_socket(self, raw: StackSocket, parent: EventHub | None = None) -> Socket:
         """Make the loop's side of a socket that has, or will have, one association."""
-        return Socket(raw, asyncio.get_running_loop(), self.new_association(parent))
+        return Socket(raw, asyncio.get_running_loop(), self.new_association(parent), self.receive_batch)

@@ -23,8 +23,10 @@ from .stacks.base import EOF, MORE, EndWatch, Outgoing, SendOne, StackSocket
 class Socket(Carrier):
     """A descriptor of one association."""
 
-    def __init__(self, raw: StackSocket, loop: asyncio.AbstractEventLoop, association: Association) -> None:
-        super().__init__(raw, loop)
+    def __init__(
+        self, raw: StackSocket, loop: asyncio.AbstractEventLoop, association: Association, batch: int
+    ) -> None:
+        super().__init__(raw, loop, batch)
         self.association = association
         self._failure = 0
         self._stalls = 0

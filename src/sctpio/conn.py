@@ -31,7 +31,7 @@ from .options import (
     PrimaryAddress,
     Status,
 )
-from .stacks.base import Buffer, Head, Outgoing, SendExtras, StackSocket
+from .stacks.base import RECORDS, Buffer, Head, Outgoing, SendExtras, StackSocket
 from .statistics import Statistics
 from .stream import Stream
 
@@ -89,6 +89,7 @@ class Conn:
         stack: str | None = None,
         receive_buffer: int = RECEIVE_BUFFER,
         max_message_size: int = MAX_MESSAGE_SIZE,
+        receive_batch: int = RECORDS,
     ) -> "Opening[Conn]":
         """Take over a one-to-one socket with its association: `conn = await Conn.from_fd(descriptor)`.
 
@@ -96,7 +97,7 @@ class Conn:
         for `connect`. Raises ValueError for a descriptor of another kind, OSError where it cannot be used;
         it then stays the caller's.
         """
-        settings = Settings.check(None, (), events, stack, receive_buffer, max_message_size)
+        settings = Settings.check(None, (), events, stack, receive_buffer, max_message_size, receive_batch)
         return Opening(partial(_adopt, descriptor, settings))
 
     # Sending
@@ -578,13 +579,15 @@ def connect(
     stack: str | None = None,
     receive_buffer: int = RECEIVE_BUFFER,
     max_message_size: int = MAX_MESSAGE_SIZE,
+    receive_batch: int = RECORDS,
 ) -> Opening[Conn]:
     """Set up an association with a peer: `conn = await connect("10.0.0.1/10.1.0.1:2904")`, or `async with`.
 
     All hosts of `remote` are the peer's (sctp_connectx). `local` are the addresses and the port to bind,
     else the kernel's choice. `options` are set, and `events` subscribed, before the first packet; those
     events are kept for the first `conn.events()`. `receive_buffer` is how many bytes may be unread before
-    reading pauses, `max_message_size` the largest message taken; both in bytes.
+    reading pauses, `max_message_size` the largest message taken; both in bytes. `receive_batch` is how many
+    messages are taken before other callbacks of the loop run.
 
     Cancelling it closes the socket and stops the INITs; how long to try is the caller's `asyncio.timeout`,
     or InitMsg. Raises OSError: ConnectionRefusedError, TimeoutError, EADDRINUSE and the like; ValueError for
@@ -593,7 +596,7 @@ def connect(
     split_like(remote)
     if local is not None:
         split_like(local)
-    settings = Settings.check(init, options, events, stack, receive_buffer, max_message_size)
+    settings = Settings.check(init, options, events, stack, receive_buffer, max_message_size, receive_batch)
     return Opening(partial(_connect, remote, local, settings))
 
 

@@ -22,7 +22,7 @@ from .errors import AssociationError, ClosedError, EndOfAssociation
 from .events import Event
 from .message import Message
 from .options import InitMsg, Option, Scope
-from .stacks.base import Buffer
+from .stacks.base import RECORDS, Buffer
 
 __all__ = ["Endpoint", "open_endpoint"]
 
@@ -251,6 +251,7 @@ def open_endpoint(
     stack: str | None = None,
     receive_buffer: int = RECEIVE_BUFFER,
     max_message_size: int = MAX_MESSAGE_SIZE,
+    receive_batch: int = RECORDS,
 ) -> Opening[Endpoint]:
     """Open a one-to-many socket: `endpoint = await open_endpoint("10.0.0.1:2904")`, or `async with`.
 
@@ -261,7 +262,7 @@ def open_endpoint(
     """
     if local is not None:
         split_like(local)
-    settings = Settings.check(init, options, events, stack, receive_buffer, max_message_size)
+    settings = Settings.check(init, options, events, stack, receive_buffer, max_message_size, receive_batch)
     return Opening(partial(_open_endpoint, local, listening, settings))
 
 
@@ -279,6 +280,7 @@ async def _open_endpoint(local: AddressLike | None, listening: bool, settings: S
         new_association=lambda: settings.new_association(hub, intake),
         most_waiting=None,
         abort_slow=False,
+        batch=settings.receive_batch,
     )
     many.start()
     return Endpoint(many, settings, bound, hub, intake)

@@ -22,7 +22,7 @@ from .conn import Conn
 from .errors import AssociationError, ClosedError
 from .events import Event
 from .options import InitMsg, Option, Scope
-from .stacks.base import Buffer
+from .stacks.base import RECORDS, Buffer
 
 __all__ = ["Listener", "Mode", "listen"]
 
@@ -154,13 +154,16 @@ def listen(
     stack: str | None = None,
     receive_buffer: int = RECEIVE_BUFFER,
     max_message_size: int = MAX_MESSAGE_SIZE,
+    receive_batch: int = RECORDS,
 ) -> Opening[Listener]:
     """Listen for associations: `listener = await listen("10.0.0.1/10.1.0.1:2904")`, or `async with`.
 
     All hosts of `local` are bound (a host name means its first address), port 0 takes a free one, ":2904"
     every address of the host. `options` are set before bind, and associations start with them; `events` are
     subscribed before listen, and each `Conn` keeps them for its first `events()`. `receive_buffer` and
-    `max_message_size` (bytes) hold for each association. `backlog` is how many may wait for `accept`, None
+    `max_message_size` (bytes) hold for each association; `receive_batch` is how many messages a socket gives
+    before other callbacks of the loop run: with a thousand of them busy, a small one keeps other tasks
+    prompt. `backlog` is how many may wait for `accept`, None
     as many as the kernel allows.
 
     With `mode=Mode.ONE_TO_MANY` all associations share one socket; then `slow_reader` says what happens when
@@ -179,7 +182,7 @@ def listen(
         raise ValueError("slow_reader='abort' is for Mode.ONE_TO_MANY: else a slow reader stops nobody else")
     if backlog is not None and (isinstance(backlog, bool) or not 0 < backlog <= BACKLOG):
         raise ValueError(f"backlog is {backlog!r}; it takes a number from 1 to {BACKLOG}")
-    settings = Settings.check(init, options, events, stack, receive_buffer, max_message_size)
+    settings = Settings.check(init, options, events, stack, receive_buffer, max_message_size, receive_batch)
     if mode is Mode.ONE_TO_ONE:
         return Opening(partial(_listen, local, backlog or BACKLOG, settings))
     return Opening(partial(_listen_many, local, backlog, slow_reader == "abort", settings))
@@ -206,6 +209,7 @@ async def _listen_many(
         new_association=lambda: settings.new_association(hub),
         most_waiting=backlog or MOST_UNACCEPTED,
         abort_slow=abort_slow,
+        batch=settings.receive_batch,
     )
     many.start()
     return Listener(many, settings, bound, hub)

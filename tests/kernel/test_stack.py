@@ -11,7 +11,7 @@ from sctpio import Address, SendBuffer, Status
 from sctpio._codec import MSG_EOR, PR_PRIO, PR_RTX, PR_TTL, UNORDERED
 from sctpio.stacks import _native, kernel
 from sctpio.stacks._kernel import ffi, lib
-from sctpio.stacks.base import EOF, MORE, NO_INFO, Head, SendExtras
+from sctpio.stacks.base import EOF, MORE, NO_INFO, RECORDS, Head, SendExtras
 from sctpio.stacks.kernel import KernelSocket
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -130,11 +130,11 @@ def test_a_batch_that_lies_about_its_lengths_is_refused() -> None:
 
 def test_a_batch_ends_at_the_records_and_at_the_arena(ends: tuple[KernelSocket, KernelSocket]) -> None:
     client, server = ends
-    for index in range(_native.RECORDS + 10):
+    for index in range(RECORDS + 10):
         assert client.send(0, b"%d" % index, 0, 0, 0, 0, None)
     batch = server.receive(1 << 20)
     assert batch.state == MORE
-    assert len(list(batch.records)) == _native.RECORDS
+    assert len(list(batch.records)) == RECORDS
     rest = server.receive(1 << 20)
     # What is left, and the events of the set-up were in the first batch.
     assert rest.state == -errno.EAGAIN

@@ -20,15 +20,14 @@ from .._codec import OUTGOING, RECORD, Codec
 from ..address import Address
 from ..events import Event
 from ..options import FragmentInterleave, NoDelay, Option, Scope
-from .base import ALWAYS_SUBSCRIBED, Batch, Buffer, EndWatch, Outgoing, SendExtras, StackSocket, T
+from .base import ALWAYS_SUBSCRIBED, RECORDS, Batch, Buffer, EndWatch, Outgoing, SendExtras, StackSocket, T
 
 if TYPE_CHECKING:
     from ._kernel import FFI, CData, Contract
 
-# Bytes and records that one receive call may bring; the arena is shared by all sockets of a thread.
+# Bytes that one receive call may bring; the arena is shared by all sockets of a thread.
 ARENA = 256 * 1024
 LEAST_ARENA = 64 * 1024
-RECORDS = 128
 
 SOL_SCTP = 132
 EVENT_SUBSCRIPTION = struct.Struct("=iHBx")

@@ -40,6 +40,10 @@ class Arena(Protocol):
     def __getitem__(self, index: slice, /) -> bytes: ...
 
 
+# Records that one receive call may bring.
+RECORDS = 128
+
+
 class Batch(NamedTuple):
     """What one call received. Valid until the same thread receives again: take the slices at once."""
 
