@@ -4,9 +4,10 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 ARGS ?=
 STACK ?=
+RECORD ?=
 
 .NOTPARALLEL:
-.PHONY: help demo test test-kernels sanitize lint docs bench dist clean
+.PHONY: help demo test test-kernels sanitize lint docs bench bench-guard dist clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,6 +33,9 @@ docs: .venv/.docs ## the manual, in docs/_build/html
 bench: .venv/.test ## messages a second: beside plain C on usrsctp, and the standard library on the kernel
 	@$(PY) benchmarks/usrsctp.py
 	@$(PY) benchmarks/echo.py
+
+bench-guard: .venv/.base ## instructions a message, by callgrind, beside the recorded ones; RECORD=1: record them
+	@$(PY) benchmarks/guard.py $(if $(RECORD),--record)
 
 dist: .venv/.dist ## sdist and wheel in dist/, tried in a fresh virtual environment
 	@.ci/dist
