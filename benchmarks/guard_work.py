@@ -108,6 +108,9 @@ async def traffic() -> None:
     """Messages through an association that is a socket pair."""
     ours, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     conn = await Conn.from_fd(ours.detach(), stack="kernel")
+    peer.send(DATA)
+    message = await conn.receive()
+    assert (message.data, message.stream, message.ppid) == (DATA, 3, 60), message
     for work in (receive, receive_many, send, send_many, echo):
         for count in in_rounds(work.__name__, MESSAGES):
             await work(conn, peer, count)
