@@ -237,6 +237,17 @@ async def set_up(contender: Contender, run: Run) -> None:
     report(meter.stop(run.count))
 
 
+async def guarded(part: Coroutine[Any, Any, None]) -> None:
+    """Let an error in a callback of the loop end the program, rather than have it wait for ever."""
+    asyncio.get_running_loop().set_exception_handler(give_up)
+    await part
+
+
+def give_up(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    loop.default_exception_handler(context)
+    os._exit(1)
+
+
 def perform(contender: Contender, words: Sequence[str]) -> None:
     """Do one run."""
     run = Run()
@@ -248,7 +259,7 @@ def perform(contender: Contender, words: Sequence[str]) -> None:
     parts = {"server": serve, "client": talk}
     if run.work == "setup":
         parts = {"server": serve_setups, "client": set_up}
-    part = parts[run.role](contender, run)
+    part = guarded(parts[run.role](contender, run))
     if run.memory == "python":
         tracemalloc.start()
     if run.loop == "uvloop":

@@ -102,6 +102,11 @@ static int get(struct source *source, struct message *message)
     must(got >= 0, "recvmsg");
     if (got == 0)
         return END;
+    if (header.msg_flags & MSG_NOTIFICATION) {
+        union sctp_notification *event = (union sctp_notification *)source->data;
+        check(event->sn_header.sn_type == SCTP_ASSOC_CHANGE, "no other event was asked for");
+        return event->sn_assoc_change.sac_state == SCTP_SHUTDOWN_COMP ? END : PART;
+    }
     source->have += (size_t)got;
     if (!(header.msg_flags & MSG_EOR))
         return PART;
@@ -339,6 +344,10 @@ static int connect_to(const struct run *run)
     struct sockaddr_in address = address_of(run);
     int fd = make(run, SOCK_STREAM), error = 0;
     socklen_t length = sizeof error;
+    struct sctp_event event = {.se_type = SCTP_ASSOC_CHANGE, .se_on = 1};
+    /* Nothing else tells that a shutdown is complete. */
+    if (is(run->work, "setup"))
+        must(setsockopt(fd, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof event) == 0, "SCTP_EVENT");
     if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         must(errno == EINPROGRESS, "connect");
         wait_until(fd, POLLOUT);
@@ -359,19 +368,16 @@ static void expect(struct source *source, size_t size, char what)
 
 static void flood(const struct run *run, struct source **sources, char *data)
 {
-    long turns = 0;
-    for (long sent = 0; sent < run->count; turns++) {
-        int fd = sources[turns % run->associations]->fd;
-        long left = run->count - sent;
-        if (run->batch) {
-            int count = left < BATCH ? (int)left : BATCH;
-            put_many(fd, (int)(sent % run->streams), run->streams, data, run->size, count);
-            sent += count;
-        } else {
-            put(fd, 0, (int)(turns / run->associations % run->streams), data, run->size);
-            sent++;
+    long share = run->count / run->associations;
+    int step = run->batch ? BATCH : 1;
+    for (long done = 0; done < share; done += step)
+        for (int number = 0; number < run->associations; number++) {
+            if (run->batch)
+                put_many(sources[number]->fd, (int)(done % run->streams), run->streams, data, run->size,
+                         share - done < step ? (int)(share - done) : step);
+            else
+                put(sources[number]->fd, 0, (int)(done % run->streams), data, run->size);
         }
-    }
 }
 
 static void make_trips(const struct run *run, struct source **sources, char *data, double *trips)
@@ -426,14 +432,16 @@ static void talk(struct run *run)
 
 static void set_up(struct run *run)
 {
-    char byte;
+    struct message message;
     start();
     for (long number = 0; number < run->count; number++) {
-        int fd = connect_to(run);
-        must(shutdown(fd, SHUT_WR) == 0, "shutdown");
-        wait_until(fd, POLLIN);
-        must(recv(fd, &byte, 1, 0) == 0, "the end of the association");
-        close(fd);
+        struct source *source = new_source(run, connect_to(run));
+        must(shutdown(source->fd, SHUT_WR) == 0, "shutdown");
+        while (get(source, &message) != END)
+            wait_until(source->fd, POLLIN);
+        close(source->fd);
+        free(source->data);
+        free(source);
     }
     stop(run->count, NULL);
     wait_for_a_line();

@@ -165,10 +165,11 @@ async def flood(sources: Sequence[Source], run: Run) -> None:
     conns = [source.conn for source in sources]
     data, streams, associations = bytes(run.size), run.streams, run.associations
     if run.form == "batch":
-        # Batches of all streams or of one: the API takes one stream for all that is bytes.
-        for turn in range(-(-run.count // BATCH)):
-            conn, stream = conns[turn % associations], turn // associations % streams
-            await conn.send_many([data] * min(BATCH, run.count - turn * BATCH), stream=stream, ppid=PPID)
+        # A batch for one stream: that is what bytes, rather than `Message`s, are sent on.
+        for done in range(0, run.share, BATCH):
+            batch, stream = [data] * min(BATCH, run.share - done), done // BATCH % streams
+            for conn in conns:
+                await conn.send_many(batch, stream=stream, ppid=PPID)
         return
     if associations == 1:
         send = conns[0].send
