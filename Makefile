@@ -5,6 +5,10 @@ PY := .venv/bin/python
 ARGS ?=
 STACK ?=
 RECORD ?=
+# make bench ONLY=echo PLACES="uml 6.12"
+QUICK ?=
+ONLY ?=
+PLACES ?=
 
 .NOTPARALLEL:
 .PHONY: help demo test test-kernels sanitize lint docs bench bench-guard dist clean
@@ -30,9 +34,8 @@ lint: .venv/.test .venv/.lint ## format, style, types and layers
 docs: .venv/.docs ## the manual, in docs/_build/html
 	@$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"
 
-bench: .venv/.test ## messages a second: beside plain C on usrsctp, and the standard library on the kernel
-	@$(PY) benchmarks/usrsctp.py
-	@$(PY) benchmarks/echo.py
+bench: .venv/.test .venv/.bench ## beside C and others, recorded in docs/performance.md (25 min); QUICK=1: 5 min
+	@$(PY) benchmarks/run.py $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(PLACES)
 
 bench-guard: .venv/.base ## instructions a message, by callgrind, beside the recorded ones; RECORD=1: record them
 	@$(PY) benchmarks/guard.py $(if $(RECORD),--record)

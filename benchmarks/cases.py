@@ -1,18 +1,21 @@
 """What is measured, of whom, and where: the places, the contenders, the cases.
 
-Every contender does the base cases (64 bytes, one association, one stream); then one thing at a time varies, with
-the contenders that a reader chooses between.
+Every contender does the base cases (64 bytes, one association, one stream); then one thing at a time varies,
+for the contenders that a reader chooses between.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 PYTHON = "python"  # stands for the interpreter that runs the benchmarks
 BUILT = "build/bench"  # of the checkout: what is compiled or installed for the benchmarks alone
 
+ROUNDS, QUICK_ROUNDS = 5, 3
+
 
 @dataclass(frozen=True)
 class Contender:
-    """A program of contenders/, and the words that make it this contender."""
+    """A program, and the words that make it this contender."""
 
     name: str
     command: tuple[str, ...]
@@ -21,14 +24,16 @@ class Contender:
 
 @dataclass(frozen=True)
 class Case:
-    """A piece of work; `count` is for the 6.12 guest, other places take their multiple of it."""
+    """A piece of work. `count` is the 6.12 guest's; other places do a multiple of it, unless `exact`."""
 
     name: str
     words: str
-    count: int
     contenders: tuple[str, ...]
-    quick: bool = False  # also in a quick run
-    fresh: bool = False  # in processes of its own: what ran before must not show
+    count: int = 4000
+    quick: bool = False
+    exact: bool = False
+    # In processes of its own: what ran before must not show.
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,19 @@ class Place:
     name: str
     title: str
     guest: str
-    factor: float
-    seconds: int  # a run is given up after
+    factor: int
+    # A run is given up after so long.
+    seconds: int
+    words: str = ""
 
+
+# More under way than the UDP socket's buffer holds (net.core.rmem_max is the host's) is lost.
+SMALL_SEND_BUFFER = "send_buffer=131072"
 
 PLACES = {
     "6.12": Place("6.12", "Linux 6.12 under QEMU, emulated", "6.12", 1, 60),
-    "uml": Place("uml", "User-Mode Linux 6.1", "uml", 0.5, 30),
-    "usrsctp": Place("usrsctp", "usrsctp on the bare host", "", 5, 30),
+    "uml": Place("uml", "User-Mode Linux 6.1", "uml", 2, 30),
+    "usrsctp": Place("usrsctp", "usrsctp on the bare host", "", 8, 30, SMALL_SEND_BUFFER),
 }
 
 
@@ -53,25 +63,99 @@ def script(name: str) -> tuple[str, str]:
     return PYTHON, f"benchmarks/contenders/{name}.py"
 
 
-KERNEL_CONTENDERS = (
-    Contender("C", (f"{BUILT}/plain",)),
-    Contender("C, batches", (f"{BUILT}/plain",), "form=batch"),
-    Contender("sctpio", script("with_sctpio")),
-    Contender("sctpio, batches", script("with_sctpio"), "form=batch"),
-    Contender("sctpio on uvloop", script("with_sctpio"), "loop=uvloop"),
-    Contender("sctpio on uvloop, batches", script("with_sctpio"), "loop=uvloop form=batch"),
-    Contender("pysctp", script("with_pysctp")),
-    Contender("standard library", script("with_stdlib")),
-    Contender("py3-sctp", script("with_py3_sctp")),
-    Contender("TCP", script("with_tcp")),
-    Contender("TCP on uvloop", script("with_tcp"), "loop=uvloop"),
-    # One-to-many alone: a Conn for each association.
-    Contender("sctpio, Conns", script("with_sctpio"), "form=conns"),
+C, C_BATCHES = "C", "C, batches"
+SCTPIO, SCTPIO_BATCHES = "sctpio", "sctpio, batches"
+UVLOOP, UVLOOP_BATCHES = "sctpio on uvloop", "sctpio on uvloop, batches"
+CONNS = "sctpio, a Conn each"
+PYSCTP, STDLIB, PY3_SCTP = "pysctp", "standard library", "py3-sctp"
+TCP, TCP_UVLOOP = "TCP", "TCP on uvloop"
+
+_SCTPIO = (
+    Contender(SCTPIO, script("with_sctpio")),
+    Contender(SCTPIO_BATCHES, script("with_sctpio"), "form=batch"),
+    Contender(UVLOOP, script("with_sctpio"), "loop=uvloop"),
+    Contender(UVLOOP_BATCHES, script("with_sctpio"), "loop=uvloop form=batch"),
 )
-USRSCTP_CONTENDERS = (
-    Contender("C", (f"{BUILT}/plain_usrsctp",)),
-    Contender("sctpio", script("with_sctpio")),
-    Contender("sctpio, batches", script("with_sctpio"), "form=batch"),
-    Contender("sctpio on uvloop", script("with_sctpio"), "loop=uvloop"),
-    Contender("sctpio on uvloop, batches", script("with_sctpio"), "loop=uvloop form=batch"),
+_KERNEL = (
+    Contender(C, (f"{BUILT}/plain",)),
+    Contender(C_BATCHES, (f"{BUILT}/plain",), "form=batch"),
+    *_SCTPIO,
+    Contender(PYSCTP, script("with_pysctp")),
+    Contender(STDLIB, script("with_stdlib")),
+    Contender(PY3_SCTP, script("with_py3_sctp")),
+    Contender(TCP, script("with_tcp")),
+    Contender(TCP_UVLOOP, script("with_tcp"), "loop=uvloop"),
+    # One-to-many alone; the others read the one socket.
+    Contender(CONNS, script("with_sctpio"), "form=conns"),
 )
+_USRSCTP = (Contender(C, (f"{BUILT}/plain_usrsctp",)), *_SCTPIO)
+# What is started, and how much CPU time that takes.
+IMPORTS = {
+    "python -c pass": "pass",
+    "import asyncio": "import asyncio",
+    "import sctpio": "import sctpio",
+}
+
+QUICK_CONTENDERS = (C, C_BATCHES, SCTPIO, SCTPIO_BATCHES, PYSCTP, TCP)
+
+BASE, ECHO, SETUP = "flood, 64 bytes", "echo, 64 bytes", "setup"
+IDLE, IDLE_PYTHON, IMPORT = "idle, resident", "idle, Python's", "import"
+SIZES, STREAMS, ASSOCIATIONS = (16, 64, 1024, 16384, 262144), (1, 4, 16, 64), (1, 10, 100, 1000)
+
+
+def of_size(size: int) -> str:
+    """Name the flood of that size."""
+    return f"flood, {size} bytes"
+
+
+def of_streams(streams: int) -> str:
+    """Name the flood over so many streams."""
+    return BASE if streams == 1 else f"flood, {streams} streams"
+
+
+def of_associations(associations: int, mode: str) -> str:
+    """Name the flood over so many associations."""
+    if associations == 1 and mode == "one":
+        return BASE
+    return f"flood, {associations} associations, one-to-{mode}"
+
+
+def contenders(place: Place) -> dict[str, Contender]:
+    """List who takes part."""
+    return {each.name: each for each in (_KERNEL if place.guest else _USRSCTP)}
+
+
+def cases(place: Place) -> Iterator[Case]:
+    """List what they do."""
+    everyone = tuple(name for name in contenders(place) if name != CONNS)
+    some = (C, C_BATCHES, SCTPIO, SCTPIO_BATCHES, PYSCTP) if place.guest else (C, SCTPIO, SCTPIO_BATCHES)
+    few = (C, SCTPIO, PYSCTP) if place.guest else (C, SCTPIO)
+    if not place.guest:
+        yield Case(IMPORT, "", tuple(IMPORTS), exact=True, quick=True)
+    yield Case(BASE, "work=flood", everyone, quick=True)
+    yield Case(ECHO, "work=echo", everyone, count=600, quick=True)
+    for size, count in zip(SIZES, (4000, 0, 4000, 800, 60), strict=True):
+        if count:
+            words = f"work=flood size={size}"
+            if size > 131072:
+                # A message larger than the send buffer cannot be sent.
+                words += " send_buffer=1048576"
+            yield Case(of_size(size), words, some, count=count, quick=size == 16384)
+    for streams in STREAMS[1:]:
+        yield Case(of_streams(streams), f"work=flood streams={streams}", few)
+    yield Case(SETUP, "work=setup", tuple({*few, UVLOOP, TCP} & {*everyone}), count=60)
+    idle = tuple(name for name in (SCTPIO, PYSCTP, TCP) if name in everyone)
+    yield Case(
+        IDLE_PYTHON, "work=idle associations=101 memory=python", idle, exact=True, fresh=True, quick=True
+    )
+    if not place.guest:
+        return
+    yield Case(IDLE, "work=idle associations=301", (C, *idle), exact=True, fresh=True)
+    for associations in ASSOCIATIONS[1:]:
+        who = (C, SCTPIO) if associations == 1000 else few
+        words = f"work=flood associations={associations}"
+        yield Case(of_associations(associations, "one"), words, who, count=max(4000, 8 * associations))
+    for associations in ASSOCIATIONS:
+        who = (C, SCTPIO, CONNS) if associations == 1000 else (*few, CONNS)
+        words = f"work=flood mode=many associations={associations}"
+        yield Case(of_associations(associations, "many"), words, who, count=max(4000, 8 * associations))

@@ -1,27 +1,58 @@
-"""Inside a place: run contenders against themselves, and keep what they and the kernel's counters tell.
+"""Inside a place: run the cases, and keep what the contenders and the system's counters tell.
 
-A contender's two processes stay for all of its runs, and take turns with the other contenders' round by round.
+    lab.py PLACE OUTPUT [--quick] [--only PART-OF-A-CASE'S-NAME]
+
+A contender's two processes stay for all of its runs, so that start-up is not measured and code is warm, and
+take turns with the other contenders' round by round. A run that fails is kept as failed, with what it said,
+and the rest goes on. OUTPUT is written after each case.
 """
 
+import argparse
+import contextlib
+import datetime
 import json
 import os
+import platform
 import select
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from cases import PYTHON, Contender
+from cases import (
+    IMPORT,
+    IMPORTS,
+    PLACES,
+    PYTHON,
+    QUICK_CONTENDERS,
+    QUICK_ROUNDS,
+    ROUNDS,
+    Case,
+    Contender,
+    Place,
+    cases,
+    contenders,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
-KERNEL_COUNTERS = ("SctpT3RtxExpireds", "SctpT3Retransmits", "SctpFastRetransmits", "SctpInPktDiscards", "SctpInDataChunkDiscards")
 BUFFERS = 8 << 20
+FIRST_PORT, FIRST_UDP_PORT = 6000, 20000
+WARM_UP = "work=flood count=200"
+KERNEL_COUNTERS = (
+    "SctpT3RtxExpireds",
+    "SctpT3Retransmits",
+    "SctpFastRetransmits",
+    "SctpInPktDiscards",
+    "SctpInDataChunkDiscards",
+)
 
 
-class Failure(Exception):
+class RunError(Exception):
     """A run that came to nothing, and why."""
 
 
@@ -30,7 +61,7 @@ class Program:
 
     def __init__(self, contender: Contender) -> None:
         command = [sys.executable if word == PYTHON else word for word in contender.command]
-        self.errors = tempfile.TemporaryFile()
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, bufsize=0
         )
@@ -41,7 +72,7 @@ class Program:
         try:
             self.process.stdin.write(line.encode() + b"\n")
         except BrokenPipeError:
-            raise self.failure("it has ended") from None
+            raise RunError("it has ended") from None
 
     def line(self, deadline: float) -> str:
         """Give its next line."""
@@ -49,21 +80,21 @@ class Program:
         while b"\n" not in self.unread:
             ready, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
             if not ready:
-                raise self.failure("it took too long")
+                raise RunError("it took too long")
             data = os.read(self.process.stdout.fileno(), 65536)
             if not data:
-                raise self.failure("it has ended")
+                raise RunError("it has ended")
             self.unread += data
         line, _, self.unread = self.unread.partition(b"\n")
         return line.decode()
 
     def expect(self, wanted: str, deadline: float) -> None:
         if (got := self.line(deadline)) != wanted:
-            raise self.failure(f"it said {got!r}, not {wanted!r}")
+            raise RunError(f"it said {got!r}, not {wanted!r}")
 
-    def failure(self, what: str) -> Failure:
+    def complaints(self) -> str:
         self.errors.seek(0)
-        return Failure(f"{what}: {self.errors.read().decode(errors='replace')[-2000:]}".rstrip(": \n"))
+        return self.errors.read().decode(errors="replace")[-1500:].strip()
 
     def kill(self) -> None:
         self.process.kill()
@@ -76,26 +107,88 @@ class Program:
 class Pair:
     """A contender's server and client."""
 
-    def __init__(self, contender: Contender) -> None:
+    def __init__(self, contender: Contender, udp_port: int) -> None:
+        self.contender = contender
+        self.udp_ports = (
+            f"udp_port={udp_port} peer_udp_port={udp_port + 1}",
+            f"udp_port={udp_port + 1} peer_udp_port={udp_port}",
+        )
         self.server, self.client = Program(contender), Program(contender)
 
-    def run(self, words: str, server_words: str, client_words: str, seconds: float) -> dict[str, Any]:
-        """Do one run; gives each end's results."""
+    def run(self, words: str, seconds: float) -> dict[str, Any]:
+        """Do one run; gives each end's results, and the counters that grew."""
         deadline = time.monotonic() + seconds
-        self.server.tell(f"role=server {words} {server_words}")
-        self.server.expect("ready", deadline)
-        self.client.tell(f"role=client {words} {client_words}")
-        results = {"client": json.loads(self.client.line(deadline))}
-        results["server"] = json.loads(self.server.line(deadline))
-        for program in (self.client, self.server):
-            program.tell("")
-        for program in (self.client, self.server):
-            program.expect("over", deadline)
-        return results
+        words += " " + self.contender.words
+        before = counters()
+        try:
+            self.server.tell(f"role=server {words} {self.udp_ports[0]}")
+            self.server.expect("ready", deadline)
+            self.client.tell(f"role=client {words} {self.udp_ports[1]}")
+            ends = {"client": self.client.line(deadline), "server": self.server.line(deadline)}
+            # What the two then abort may find nobody: that is no discard of the run's.
+            after = counters()
+            for program in (self.client, self.server):
+                program.tell("")
+            for program in (self.client, self.server):
+                program.expect("over", deadline)
+            return {end: json.loads(line) for end, line in ends.items()} | {"grown": grown(before, after)}
+        except (RunError, ValueError) as error:
+            said = [f"{end} said: {text}" for end, text in self.complaints().items() if text]
+            raise RunError("\n".join([str(error), *said])) from None
+
+    def complaints(self) -> dict[str, str]:
+        return {"the server": self.server.complaints(), "the client": self.client.complaints()}
 
     def kill(self) -> None:
         self.server.kill()
         self.client.kill()
+
+
+class Lab:
+    """A place at work."""
+
+    def __init__(self, place: Place, rounds: int) -> None:
+        self.place, self.rounds = place, rounds
+        self.contenders = contenders(place)
+        self.pairs: dict[str, Pair] = {}
+        self.ports, self.udp_ports = count(FIRST_PORT), count(FIRST_UDP_PORT, 2)
+
+    def measure(self, case: Case, names: Sequence[str]) -> dict[str, Any]:
+        """Do a case's rounds."""
+        number = case.count if case.exact else case.count * self.place.factor
+        runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+        spins = []
+        for _ in range(self.rounds):
+            spins.append(spin())
+            for name in names:
+                if case.name == IMPORT:
+                    runs[name].append(start_python(IMPORTS[name]))
+                elif not any("failed" in run and run.get("hung") for run in runs[name]):
+                    runs[name].append(self.run(name, f"{self.place.words} {case.words} count={number}", case.fresh))
+        return {"case": case.name, "words": f"{case.words} count={number}", "spins": spins, "runs": runs}
+
+    def run(self, name: str, words: str, fresh: bool) -> dict[str, Any]:
+        began = time.monotonic()
+        pair = None if fresh else self.pairs.get(name)
+        try:
+            if pair is None:
+                pair = Pair(self.contenders[name], next(self.udp_ports))
+                if not fresh:
+                    self.pairs[name] = pair
+                    pair.run(f"{WARM_UP} port={next(self.ports)}", self.place.seconds)
+            return pair.run(f"{words} port={next(self.ports)}", self.place.seconds)
+        except (RunError, OSError) as error:
+            fresh = True
+            self.pairs.pop(name, None)
+            # One that hangs is not waited for again in this case.
+            return {"failed": str(error), "hung": time.monotonic() - began >= self.place.seconds}
+        finally:
+            if fresh and pair is not None:
+                pair.kill()
+
+    def close(self) -> None:
+        for pair in self.pairs.values():
+            pair.kill()
 
 
 def counters() -> dict[str, int]:
@@ -118,6 +211,22 @@ def grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]
     return {name: after[name] - before[name] for name in after if after[name] != before[name]}
 
 
+def spin() -> float:
+    """Time a piece of work that is always the same, in seconds: how much others disturb."""
+    began = time.perf_counter()
+    sum(number * number for number in range(100_000))
+    return time.perf_counter() - began
+
+
+def start_python(code: str) -> dict[str, Any]:
+    """Start an interpreter; gives the CPU time that it took until its end."""
+    process = os.posix_spawn(sys.executable, [sys.executable, "-c", code], os.environ)
+    _, status, usage = os.wait4(process, 0)
+    if status:
+        return {"failed": f"status {status}"}
+    return {"cpu": usage.ru_utime + usage.ru_stime}
+
+
 def prepare_guest() -> None:
     """Give lo a network's packets, and room to the sockets."""
     commands: Sequence[Sequence[str]] = (
@@ -126,3 +235,68 @@ def prepare_guest() -> None:
     )
     for command in commands:
         subprocess.run(command, check=True)
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("sctpio", "uvloop", "pysctp"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def tell(case: Case, found: Mapping[str, Any], seconds: float) -> None:
+    """Say on the terminal that a case is done, and who failed."""
+    failed = {
+        name: [run["failed"] for run in runs if "failed" in run] for name, runs in found["runs"].items()
+    }
+    print(f"  {case.name}: {seconds:.0f} s", flush=True)
+    for name, reasons in failed.items():
+        if reasons:
+            print(f"    {name} FAILED {len(reasons)} times, at first: {reasons[0][-800:]}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("place", choices=PLACES)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    place = PLACES[options.place]
+    if place.guest:
+        prepare_guest()
+    else:
+        os.environ["SCTPIO_STACK"] = "usrsctp"
+    began = time.monotonic()
+    lab = Lab(place, QUICK_ROUNDS if options.quick else ROUNDS)
+    record: dict[str, Any] = {
+        "place": place.name,
+        "title": place.title,
+        "kernel": platform.release(),
+        "cpus": os.cpu_count(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "quick": options.quick,
+        "rounds": lab.rounds,
+        "cases": [],
+    }
+    try:
+        for case in cases(place):
+            if options.only not in case.name or (options.quick and not case.quick):
+                continue
+            names = case.contenders
+            if options.quick and case.name != IMPORT:
+                names = tuple(name for name in names if name in QUICK_CONTENDERS)
+            since = time.monotonic()
+            found = lab.measure(case, names)
+            record["cases"].append(found)
+            record["seconds"] = round(time.monotonic() - began, 1)
+            options.output.write_text(json.dumps(record, indent=1) + "\n")
+            tell(case, found, time.monotonic() - since)
+    finally:
+        lab.close()
+
+
+if __name__ == "__main__":
+    main()

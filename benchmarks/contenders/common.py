@@ -5,17 +5,19 @@ A contender does one run for the words of its command line, or one for each line
     plain role=server work=flood size=64 count=10000 streams=1 associations=1 mode=one port=5000 form=single
 
 - `role`: server or client. `work`: flood (the client sends `count` messages of `size` bytes, round robin over
-  associations and streams), echo (each is answered before the next one), setup (`count` associations set up and
-  shut down, one after the other), idle (the memory of `associations`, less that of one).
+  associations and streams; a multiple of `associations`), echo (each is answered before the next one), setup
+  (`count` associations set up and shut down, one after the other), idle (the memory of `associations`, less
+  that of one).
 - `mode`: one (a socket for each association), or many (the server has one one-to-many socket for all).
 - `form`: single (one message a call), or batch; what else a contender knows.
 - `loop`: asyncio or uvloop. `memory`, for idle: resident, or python (tracemalloc's; it slows all down).
 
-The server prints `ready`. On each association the client greets with FIRST or OTHER; the server has all of them
-and answers GO on the first. Now the measured phase begins at each end, and ends with the last message at the
-server and its answer DONE at the client. Each end prints its results as a line of JSON, waits for a line of
-standard input (the other end may not be ready), aborts what there is, and says `over` before it waits for the
-next run. A message of the wrong size, or one too many, ends the program with a complaint. The payload is zeros, the PPID 60 where there is one.
+The server prints `ready`. On each association the client greets with FIRST or OTHER; the server has all of
+them and answers GO on the first. Now the measured phase begins at each end, and ends with the last message at
+the server and its answer DONE at the client. Each end prints its results as a line of JSON, waits for a line
+of standard input (the other end may not be ready), aborts what there is, and says `over` before it waits for
+the next run. A message of the wrong size, or one too many, ends the program with a complaint. The payload is
+zeros, the PPID 60 where there is one.
 """
 
 import asyncio
@@ -26,7 +28,7 @@ import resource
 import sys
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -130,7 +132,7 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def report(results: dict[str, float]) -> None:
+def report(results: Mapping[str, float]) -> None:
     """Print the results, and wait until the other end may be left."""
     say(json.dumps(results))
     sys.stdin.readline()
@@ -157,7 +159,9 @@ async def meet(door: Door, run: Run, one_source: bool) -> tuple[list[Source], So
     return sources, first, used
 
 
-async def in_tasks(work: Callable[[Any, Run, int], Awaitable[None]], sources: Sequence[Any], run: Run) -> None:
+async def in_tasks(
+    work: Callable[[Any, Run, int], Awaitable[None]], sources: Sequence[Any], run: Run
+) -> None:
     """Have a task for each source, as servers do; without one where there is but one source."""
     if len(sources) == 1:
         await work(sources[0], run, run.count)

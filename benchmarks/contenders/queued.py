@@ -1,4 +1,4 @@
-"""What one writes to use a binding of SCTP's sockets on asyncio: add_reader and a queue, add_writer and a future.
+"""What one writes to use a binding on asyncio: add_reader and a queue, add_writer and a future.
 
 A contender gives `read` and `write` of its binding. The socket is a non-blocking one of the standard library,
 which all of these bindings build upon.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import NamedTuple
 
-from common import BATCH, MOST_STREAMS, PPID, Contender, Run, check_size
+from common import BATCH, MOST_STREAMS, Contender, Run, check_size
 
 IPPROTO_SCTP = socket.IPPROTO_SCTP
 SCTP_INITMSG, SCTP_NODELAY, SCTP_RECVRCVINFO, SCTP_EVENT = 2, 3, 32, 127
@@ -200,5 +200,3 @@ async def see_end(source: Queued) -> None:
     if (piece := await source.queue.get()).data:
         raise ValueError(f"{piece} came, and not the end")
     source.close()
-
-

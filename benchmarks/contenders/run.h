@@ -131,7 +131,7 @@ static void stop(long messages, double *trips)
 }
 
 /* Resident memory of this process, in bytes. */
-static long resident(void)
+static inline long resident(void)
 {
     long total = 0, pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");

@@ -1,4 +1,4 @@
-"""py3-sctp (PyPI, sdist): sctp_recvv and sctp_sendv. It has pysctp's module name, so it lies in a folder of its own."""
+"""py3-sctp (PyPI): sctp_recvv and sctp_sendv. pysctp has the same module name: each has its own folder."""
 
 import socket
 import sys
@@ -32,7 +32,9 @@ class Socket(Queued):
         whole = bool(flags & MSG_EOR)
         if info is None:
             return Piece(data, whole, 0, 0, 0)
-        return Piece(data, whole, info["rcv_sid"], socket.ntohl(info["rcv_ppid"]), info["rcv_assoc_id"], sender)
+        return Piece(
+            data, whole, info["rcv_sid"], socket.ntohl(info["rcv_ppid"]), info["rcv_assoc_id"], sender
+        )
 
     def write(self, data: bytes, stream: int, to: Piece | None) -> None:
         info = sctp.sctp_sndinfo(snd_sid=stream, snd_ppid=socket.htonl(PPID))

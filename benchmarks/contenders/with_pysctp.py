@@ -1,10 +1,14 @@
-"""pysctp (PyPI): sctp_recv and sctp_send."""
+"""pysctp (PyPI): sctp_recv and sctp_send. py3-sctp has the same module name: each has its own folder."""
 
 import socket
+import sys
+from pathlib import Path
 
-import sctp
 from common import PPID, Run, main
 from queued import Piece, Queued, contender
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "build/bench/pysctp"))
+import sctp
 
 
 class Socket(Queued):

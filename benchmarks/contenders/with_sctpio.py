@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from common import BATCH, MOST_STREAMS, PPID, Contender, Run, check_size, main
+
 from sctpio import (
     Address,
     Conn,
@@ -27,7 +28,7 @@ from sctpio import (
 )
 
 
-@dataclass
+@dataclass(slots=True)
 class Source:
     """A `Conn`."""
 
@@ -44,7 +45,7 @@ class Source:
         run_now(self.conn.abort())
 
 
-@dataclass
+@dataclass(slots=True)
 class EndpointSource:
     """An `Endpoint`: all associations are one source. The first to come is the one to answer."""
 
@@ -70,7 +71,7 @@ class EndpointSource:
         run_now(self.endpoint.close())
 
 
-@dataclass
+@dataclass(slots=True)
 class Door:
     """A `Listener`."""
 
@@ -152,12 +153,13 @@ async def answer(source: Source | EndpointSource, run: Run, count: int) -> None:
             count -= 1
             if not count:
                 return
-    conn = source.conn
-    async for message in conn:
-        await conn.send(message.data, stream=message.stream, ppid=PPID)
-        count -= 1
-        if not count:
-            return
+    else:
+        conn = source.conn
+        async for message in conn:
+            await conn.send(message.data, stream=message.stream, ppid=PPID)
+            count -= 1
+            if not count:
+                return
     raise EOFError("the association ended too early")
 
 
@@ -201,6 +203,9 @@ async def see_end(source: Source) -> None:
     await source.conn.wait_closed()
 
 
+def one_source(run: Run) -> bool:
+    return run.mode == "many" and run.form != "conns"
+
+
 if __name__ == "__main__":
-    one_source = lambda run: run.mode == "many" and run.form != "conns"
     main(Contender(listen_for, connect_to, take, answer, flood, trips, end, see_end, one_source))

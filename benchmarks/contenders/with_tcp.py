@@ -12,7 +12,7 @@ from common import Contender, Run, check_size, main
 LENGTH = struct.Struct("!I")
 
 
-@dataclass
+@dataclass(slots=True)
 class Source:
     """A connection."""
 

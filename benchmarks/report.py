@@ -1,0 +1,436 @@
+"""Tables and plots from the records: everything between the markers of docs/performance.md.
+
+    report.py [--check]
+
+makes them anew from benchmarks/results/*.json, without measuring. The text around the markers is written by
+hand. With --check it only says, by its status, whether the page is what the records give.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from cases import (
+    ASSOCIATIONS,
+    BASE,
+    C_BATCHES,
+    CONNS,
+    ECHO,
+    IDLE,
+    IDLE_PYTHON,
+    IMPORT,
+    PLACES,
+    PYSCTP,
+    SCTPIO,
+    SCTPIO_BATCHES,
+    SETUP,
+    SIZES,
+    STREAMS,
+    C,
+    of_associations,
+    of_size,
+    of_streams,
+)
+from figures import (
+    Figure,
+    Measure,
+    Record,
+    client_bytes,
+    milliseconds,
+    p50,
+    p99,
+    rate,
+    receive_cpu,
+    send_cpu,
+    server_bytes,
+    summarise,
+)
+from targets import Records, targets
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "performance.md"
+IMAGES = ROOT / "docs" / "images"
+MARKERS = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
+MARK = "†"
+
+Row = Sequence[str]
+
+
+def read(folder: Path) -> dict[str, Record]:
+    """Read the records of a folder, in the places' order."""
+    files = {name: folder / f"{name}.json" for name in PLACES}
+    return {name: Record(json.loads(file.read_text())) for name, file in files.items() if file.exists()}
+
+
+# --- words and cells
+
+
+def number(value: float) -> str:
+    """Give three digits of it, or all before the point."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}"
+
+
+def span(figure: Figure | None, unit: str = "") -> str:
+    if figure is None:
+        return "failed"
+    return f"{number(figure.median)}{unit} ({number(figure.low)} to {number(figure.high)})"
+
+
+def times(figure: Figure | None) -> str:
+    return "" if figure is None else f"{figure.median:.2f}"
+
+
+def table(head: Row, rows: Iterable[Row]) -> str:
+    """Make a table; the first column is text, the others numbers."""
+    rule = [":--", *("--:" for _ in head[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows)) + "\n"
+
+
+def marked(record: Record, case: str, contender: str) -> str:
+    return MARK if record.disturbed(case, contender) else ""
+
+
+# --- tables of a place
+
+
+def base(record: Record) -> str:
+    """Compare everyone at one-way messages of 64 bytes."""
+    rows = [
+        [
+            name + marked(record, BASE, name),
+            span(record.figure(BASE, name, rate)),
+            span(record.figure(BASE, name, receive_cpu)),
+            times(record.ratio(BASE, name, receive_cpu)),
+            span(record.figure(BASE, name, send_cpu)),
+            times(record.ratio(BASE, name, send_cpu)),
+        ]
+        for name in record.contenders(BASE)
+    ]
+    head = ["64 bytes, one way", "messages/s", "receive CPU, µs", "to C", "send CPU, µs", "to C"]
+    return table(head, rows)
+
+
+def echo(record: Record) -> str:
+    """Compare everyone at request and response."""
+    rows = [
+        [
+            name + marked(record, ECHO, name),
+            span(record.figure(ECHO, name, rate)),
+            span(record.figure(ECHO, name, p50)),
+            times(record.ratio(ECHO, name, p50)),
+            span(record.figure(ECHO, name, p99)),
+            span(record.figure(ECHO, name, receive_cpu)),
+        ]
+        for name in record.contenders(ECHO)
+    ]
+    head = ["64 bytes, there and back", "trips/s", "p50, µs", "to C", "p99, µs", "server's CPU, µs"]
+    return table(head, rows)
+
+
+def varied(record: Record, title: str, points: Sequence[tuple[str, str]]) -> str:
+    """Compare some at what varies: each point's label, and the case."""
+    known = [(label, case) for label, case in points if case in record.cases]
+    names = {name: None for _, case in known for name in record.contenders(case)}
+    rows = []
+    for label, case in known:
+        for name in names:
+            if not record.runs(case, name) or (case == BASE and name not in SHOWN):
+                continue
+            rows.append(
+                [
+                    f"{label}: {name}{marked(record, case, name)}",
+                    span(record.figure(case, name, rate)),
+                    span(record.figure(case, name, receive_cpu)),
+                    times(record.ratio(case, name, receive_cpu)),
+                    span(record.figure(case, name, send_cpu)),
+                    times(record.ratio(case, name, send_cpu)),
+                ]
+            )
+    return table([title, "messages/s", "receive CPU, µs", "to C", "send CPU, µs", "to C"], rows)
+
+
+SHOWN = (C, C_BATCHES, SCTPIO, SCTPIO_BATCHES, PYSCTP, CONNS)
+SIZE_POINTS = [(f"{size} bytes", of_size(size)) for size in SIZES]
+STREAM_POINTS = [(f"{streams}", of_streams(streams)) for streams in STREAMS]
+ASSOCIATION_POINTS = [
+    (f"{associations}, one-to-{mode}", of_associations(associations, mode))
+    for mode in ("one", "many")
+    for associations in ASSOCIATIONS
+]
+
+
+def setup(record: Record) -> str:
+    """Compare associations set up and shut down, one after the other."""
+    rows = [
+        [
+            name + marked(record, SETUP, name),
+            span(record.figure(SETUP, name, rate)),
+            times(record.ratio(SETUP, name, rate)),
+            span(record.figure(SETUP, name, receive_cpu)),
+            span(record.figure(SETUP, name, send_cpu)),
+        ]
+        for name in record.contenders(SETUP)
+    ]
+    head = ["set up and shut down", "associations/s", "to C", "server's CPU, µs", "client's CPU, µs"]
+    return table(head, rows)
+
+
+def idle(record: Record) -> str:
+    """Compare the memory of idle associations."""
+    rows = [
+        [
+            f"{name}, {what}",
+            span(record.figure(case, name, client_bytes)),
+            span(record.figure(case, name, server_bytes)),
+        ]
+        for case, what in ((IDLE_PYTHON, "Python's (tracemalloc)"), (IDLE, "resident"))
+        for name in record.contenders(case)
+    ]
+    return table(["bytes of an idle association", "that connected", "that was accepted"], rows)
+
+
+def imports(record: Record) -> str:
+    """Compare the start of interpreters."""
+    rows = [
+        [f"`{name}`", span(record.figure(IMPORT, name, milliseconds))] for name in record.contenders(IMPORT)
+    ]
+    return table(["start of an interpreter", "CPU, ms"], rows)
+
+
+def troubles(record: Record) -> str:
+    """Tell of runs that failed, and of retransmits and discards."""
+    lines = []
+    for case, contender, reasons in record.failures():
+        last = reasons[0].strip().splitlines()[-1] if reasons[0].strip() else "?"
+        lines.append(
+            f"- {case}, {contender}: {len(reasons)} of {record.data['rounds']} runs failed: `{last[:200]}`"
+        )
+    for case in record.cases:
+        for contender in record.contenders(case):
+            if grown := record.disturbed(case, contender):
+                counts = ", ".join(f"{name} {number}" for name, number in grown.items())
+                lines.append(f"- {MARK} {case}, {contender}: {counts}")
+    head = f"Runs that failed, and ({MARK}) counters that grew in all rounds of a case together:\n\n"
+    return head + "\n".join(lines) + "\n" if lines else "No run failed, no retransmits and no discards.\n"
+
+
+def about(records: Records) -> str:
+    """Tell where and when it was measured, and how steady that was."""
+    rows = []
+    for record in records.values():
+        data, spins = record.data, summarise(record.spins())
+        assert spins is not None
+        host = data.get("host", {})
+        rows.append(
+            [
+                data["title"],
+                data["kernel"],
+                str(data["cpus"]),
+                data["date"].replace("T", " ").replace("+00:00", " UTC"),
+                host.get("commit", "?"),
+                f"{data['rounds']}",
+                f"{data.get('seconds', 0):.0f} s",
+                span(Figure(spins.median * 1000, spins.low * 1000, spins.high * 1000), " ms"),
+                str(host.get("load", "?")),
+            ]
+        )
+    hosts = {
+        (record.data["host"]["cpu"], record.data["host"]["cpus"], record.data["host"]["kernel"])
+        for record in records.values()
+        if "host" in record.data
+    }
+    versions = {
+        " ".join(f"{name} {version}" for name, version in record.data["versions"].items())
+        for record in records.values()
+    }
+    head = ["place", "kernel", "CPUs", "date", "commit", "rounds", "took", "noise", "load before"]
+    lines = [f"Machine: {cpu}, {cpus} CPUs, Linux {kernel}." for cpu, cpus, kernel in sorted(hosts)]
+    lines += [f"Versions: {text}." for text in sorted(versions)]
+    lines.append(
+        "Noise: a piece of work that is always the same, timed before each round: median (lowest to highest)."
+    )
+    return table(head, rows) + "\n" + "\n".join(lines) + "\n"
+
+
+def target_table(records: Records) -> str:
+    """Tell which targets are met."""
+    rows = []
+    for target in targets():
+        found = target.find(records)
+        verdict = "not measured" if found is None else "met" if found.median <= target.limit else "**missed**"
+        measured = "" if found is None else span(found, target.unit)
+        rows.append([target.what, f"{target.limit:g}{target.unit}", measured, verdict])
+    return table(["target (in the 6.12 guest where it is a ratio)", "at most", "measured", ""], rows)
+
+
+def place_tables(record: Record) -> Iterator[str]:
+    """Make all tables of a place that it has figures for."""
+    if BASE in record.cases:
+        yield base(record)
+    if ECHO in record.cases:
+        yield echo(record)
+    for title, points in (
+        ("size", SIZE_POINTS),
+        ("streams", STREAM_POINTS),
+        ("associations", ASSOCIATION_POINTS),
+    ):
+        if any(case in record.cases for _, case in points if case != BASE):
+            yield varied(record, title, points)
+    simple: tuple[tuple[str, Callable[[Record], str]], ...] = (
+        (SETUP, setup),
+        (IDLE_PYTHON, idle),
+        (IMPORT, imports),
+    )
+    for case, make in simple:
+        if case in record.cases:
+            yield make(record)
+    yield troubles(record)
+
+
+def tables(records: Records) -> str:
+    """Make all tables, for a terminal."""
+    parts = [about(records), target_table(records)]
+    for record in records.values():
+        parts += [f"== {record.data['title']}", *place_tables(record)]
+    return "\n".join(parts)
+
+
+# --- plots
+
+
+def plot(records: Records) -> dict[str, list[str]]:
+    """Draw the plots into docs/images; gives the files of each place."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "sctpio"
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    drawn = {}
+    for record in records.values():
+        files = []
+        if BASE in record.cases:
+            files.append(bars(record))
+        if any(case in record.cases for _, case in SIZE_POINTS if case != BASE):
+            files.append(
+                lines(
+                    record,
+                    "size",
+                    "bytes of a message",
+                    list(zip(SIZES, (case for _, case in SIZE_POINTS), strict=True)),
+                )
+            )
+        for mode in ("one", "many"):
+            points = [(associations, of_associations(associations, mode)) for associations in ASSOCIATIONS]
+            if points[-1][1] in record.cases:
+                files.append(lines(record, f"associations-{mode}", f"associations, one-to-{mode}", points))
+        drawn[record.place] = files
+    return drawn
+
+
+def save(record: Record, name: str, figure: "object") -> str:
+    file = f"performance-{record.place}-{name}.svg"
+    figure.savefig(IMAGES / file, metadata={"Date": None})  # type: ignore[attr-defined]
+    return file
+
+
+def bars(record: Record) -> str:
+    """Draw CPU time per message of everyone, at 64 bytes."""
+    from matplotlib.figure import Figure as Canvas
+
+    names = [name for name in record.contenders(BASE) if record.figure(BASE, name, receive_cpu)]
+    canvas = Canvas(figsize=(8, 0.5 * len(names) + 1.2), layout="constrained")
+    axes = canvas.subplots()
+    for offset, label, measure in ((-0.2, "receive", receive_cpu), (0.2, "send", send_cpu)):
+        found = [figure for name in names if (figure := record.figure(BASE, name, measure))]
+        errors = [[each.median - each.low for each in found], [each.high - each.median for each in found]]
+        places = [position + offset for position in range(len(names))]
+        axes.barh(
+            places, [each.median for each in found], 0.38, xerr=errors, label=label, error_kw={"lw": 0.8}
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("CPU time of a message, µs: median, lowest to highest")
+    axes.set_title(f"64 bytes, one way: {record.data['title']}")
+    axes.legend()
+    return save(record, "base", canvas)
+
+
+def lines(record: Record, name: str, label: str, points: Sequence[tuple[int, str]]) -> str:
+    """Draw CPU time per message, receiving and sending, over what varies."""
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(9, 3.6), layout="constrained")
+    sides: tuple[tuple[str, Measure], ...] = (("receive", receive_cpu), ("send", send_cpu))
+    for axes, (side, measure) in zip(canvas.subplots(1, 2, sharey=True), sides, strict=True):
+        for contender in SHOWN:
+            found = [
+                (x, figure)
+                for x, case in points
+                if case in record.cases and (figure := record.figure(case, contender, measure))
+            ]
+            if len(found) > 1:
+                errors = [
+                    [each.median - each.low for _, each in found],
+                    [each.high - each.median for _, each in found],
+                ]
+                axes.errorbar(
+                    [x for x, _ in found],
+                    [each.median for _, each in found],
+                    errors,
+                    label=contender,
+                    capsize=2,
+                    marker="o",
+                    ms=3,
+                    lw=1,
+                )
+        axes.set(xscale="log", yscale="log", xlabel=label, title=side)
+    canvas.axes[0].set_ylabel("CPU time of a message, µs")
+    canvas.axes[0].legend(fontsize="small")
+    canvas.suptitle(record.data["title"])
+    return save(record, name, canvas)
+
+
+# --- the page
+
+
+def sections(records: Records, images: dict[str, list[str]]) -> dict[str, str]:
+    """Make what goes between each pair of markers."""
+    found = {"machine": about(records), "targets": target_table(records)}
+    for place, record in records.items():
+        pictures = [f"![CPU time of a message]({IMAGES.name}/{file})\n" for file in images.get(place, [])]
+        found[place] = "\n".join([*pictures, *place_tables(record)])
+    return found
+
+
+def write(records: Records) -> None:
+    """Bring the page up to date."""
+    parts = sections(records, plot(records))
+
+    def fill(match: re.Match[str]) -> str:
+        body = parts.get(match[2], "Not measured yet.\n")
+        return f"{match[1]}\n{body}\n{match[3]}"
+
+    PAGE.write_text(MARKERS.sub(fill, PAGE.read_text()))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    before = PAGE.read_text()
+    write(read(RESULTS))
+    if options.check and PAGE.read_text() != before:
+        PAGE.write_text(before)
+        print("docs/performance.md is not what benchmarks/results/ give")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""`make bench`: build the contenders, run every place's cases, then make the report.
+
+    run.py [--quick] [--only PART-OF-A-CASE'S-NAME] [PLACE...]
+
+A full run of a place is recorded as benchmarks/results/PLACE.json, and docs/performance.md is made from all
+of those. A quick one, or a part, goes to build/bench/ and to the terminal. Places run one after the other; a
+place that fails is told at the end, and the others go on.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import report
+from cases import BUILT, PLACES, Place
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / BUILT
+RESULTS = ROOT / "benchmarks" / "results"
+CONTENDERS = ROOT / "benchmarks" / "contenders"
+GUEST = ROOT / "tests" / "guest" / "run"
+SECONDS = {False: 1800, True: 400}
+MEMORY = "2048"
+
+
+def install(packages: Sequence[str]) -> None:
+    """Install Debian packages as root or through `sudo -n`; raises SystemExit naming them otherwise."""
+    command = ["apt-get", "install", "--no-install-recommends", *packages]
+    sudo: list[str] = []
+    if os.geteuid():
+        sudo = ["sudo", "-n"]
+        if (
+            not shutil.which("sudo")
+            or subprocess.run([*sudo, "true"], capture_output=True, check=False).returncode
+        ):
+            raise SystemExit(f"bench: packages are missing; as root run: {shlex.join(command)}")
+    print(f"bench: installing {' '.join(packages)}", flush=True)
+    script = (
+        'apt-get -q update; apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"'
+    )
+    done = subprocess.run(
+        [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", script, "sh", *packages],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"bench: this failed: {shlex.join(command)}\n{done.stderr[-2000:]}")
+
+
+def build() -> None:
+    """Compile what is in C, and install the bindings that have the same module name apart from each other."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    missing = [] if Path("/usr/include/netinet/sctp.h").exists() else ["libsctp-dev"]
+    if not Path("/usr/include/usrsctp.h").exists():
+        missing.append("libusrsctp-dev")
+    if missing:
+        install(missing)
+    compiler = [*shlex.split(os.environ.get("CC", "gcc")), "-O2", "-Wall"]
+    for name, libraries in (("plain", []), ("plain_usrsctp", ["-l:libusrsctp.a", "-lpthread"])):
+        check([*compiler, "-o", str(BUILD / name), str(CONTENDERS / f"{name}.c"), *libraries])
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    for name in ("pysctp", "py3-sctp"):
+        folder = BUILD / name
+        if not (folder / "sctp.py").exists():
+            print(f"bench: installing {name}", flush=True)
+            # A contender that cannot be had is one that fails, not the end of the benchmarks.
+            check([*pip, "--no-deps", "--target", str(folder), name], must=False)
+
+
+def check(command: list[str], must: bool = True) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        what = f"bench: this failed: {shlex.join(command)}\n{done.stderr[-2000:]}"
+        if must:
+            raise SystemExit(what)
+        print(what, flush=True)
+
+
+def host() -> dict[str, Any]:
+    """Describe the machine."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return {
+        "cpu": models[0] if models else "?",
+        "cpus": os.cpu_count(),
+        "kernel": os.uname().release,
+        "commit": commit.stdout.strip(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def run(place: Place, output: Path, arguments: Sequence[str], quick: bool) -> bool:
+    """Run a place's cases; whether all of it was done."""
+    output.unlink(missing_ok=True)
+    about = host()
+    command = [sys.executable, str(ROOT / "benchmarks" / "lab.py"), place.name, str(output), *arguments]
+    if place.guest:
+        guest = [str(GUEST), "--kernel", place.guest, "--memory", MEMORY, "--timeout", str(SECONDS[quick])]
+        command = [*guest, *command]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SCTPIO_")}
+    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    if output.exists():
+        record = json.loads(output.read_text())
+        record["host"] = about
+        output.write_text(json.dumps(record, indent=1) + "\n")
+    return status == 0 and output.exists()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("place", nargs="*", choices=[*PLACES, []], help="default: all of them")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    began = time.monotonic()
+    build()
+    partial = options.quick or bool(options.only)
+    folder = BUILD / ("quick" if options.quick else "part") if partial else RESULTS
+    shutil.rmtree(folder, ignore_errors=partial) if partial else None
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = (["--quick"] if options.quick else []) + (["--only", options.only] if options.only else [])
+    if options.quick:
+        print("bench: a quick run: fewer cases, contenders and rounds, not recorded; `make bench` does all")
+    failed = []
+    for name in options.place or PLACES:
+        place, since = PLACES[name], time.monotonic()
+        print(f"== {place.title}", flush=True)
+        if not run(place, folder / f"{name}.json", arguments, options.quick):
+            failed.append(name)
+        print(f"== {place.title}: {time.monotonic() - since:.0f} s", flush=True)
+    records = report.read(folder)
+    if partial:
+        print(report.tables(records))
+    else:
+        report.write(records)
+        print("bench: docs/performance.md is made from benchmarks/results/")
+    print(
+        f"bench: {time.monotonic() - began:.0f} s in all"
+        + (f"; FAILED: {', '.join(failed)}" if failed else "")
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
