@@ -134,7 +134,7 @@ def cases(place: Place) -> Iterator[Case]:
         yield Case(IMPORT, "", tuple(IMPORTS), exact=True, quick=True)
     yield Case(BASE, "work=flood", everyone, quick=True)
     yield Case(ECHO, "work=echo", everyone, count=600, quick=True)
-    for size, count in zip(SIZES, (4000, 0, 4000, 800, 60), strict=True):
+    for size, count in zip(SIZES, (4000, 0, 4000, 500, 40), strict=True):
         if count:
             words = f"work=flood size={size}"
             if size > 131072:

@@ -156,6 +156,7 @@ class Lab:
     def measure(self, case: Case, names: Sequence[str]) -> dict[str, Any]:
         """Do a case's rounds."""
         number = case.count if case.exact else case.count * self.place.factor
+        words = f"{self.place.words} {case.words} count={number}"
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         spins = []
         for _ in range(self.rounds):
@@ -164,8 +165,8 @@ class Lab:
                 if case.name == IMPORT:
                     runs[name].append(start_python(IMPORTS[name]))
                 elif not any("failed" in run and run.get("hung") for run in runs[name]):
-                    runs[name].append(self.run(name, f"{self.place.words} {case.words} count={number}", case.fresh))
-        return {"case": case.name, "words": f"{case.words} count={number}", "spins": spins, "runs": runs}
+                    runs[name].append(self.run(name, words, case.fresh))
+        return {"case": case.name, "words": words, "spins": spins, "runs": runs}
 
     def run(self, name: str, words: str, fresh: bool) -> dict[str, Any]:
         began = time.monotonic()
