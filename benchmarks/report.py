@@ -56,6 +56,7 @@ PAGE = ROOT / "docs" / "performance.md"
 IMAGES = ROOT / "docs" / "images"
 MARKERS = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 MARK = "†"
+PLOT = "performance-"
 
 Row = Sequence[str]
 
@@ -232,7 +233,7 @@ def about(records: Records) -> str:
                 data["title"],
                 data["kernel"],
                 str(data["cpus"]),
-                data["date"].replace("T", " ").replace("+00:00", " UTC"),
+                data.get("date", "?"),
                 host.get("commit", "?"),
                 f"{data['rounds']}",
                 f"{data.get('seconds', 0):.0f} s",
@@ -309,8 +310,11 @@ def plot(records: Records) -> dict[str, list[str]]:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "sctpio"
+    # The same figures give the same file.
+    matplotlib.rcParams.update({"svg.hashsalt": "sctpio", "svg.fonttype": "none"})
     IMAGES.mkdir(parents=True, exist_ok=True)
+    for old in IMAGES.glob(f"{PLOT}*.svg"):
+        old.unlink()
     drawn = {}
     for record in records.values():
         files = []
@@ -334,7 +338,7 @@ def plot(records: Records) -> dict[str, list[str]]:
 
 
 def save(record: Record, name: str, figure: "object") -> str:
-    file = f"performance-{record.place}-{name}.svg"
+    file = f"{PLOT}{record.place}-{name}.svg"
     figure.savefig(IMAGES / file, metadata={"Date": None})  # type: ignore[attr-defined]
     return file
 

@@ -8,6 +8,7 @@ place that fails is told at the end, and the others go on.
 """
 
 import argparse
+import datetime
 import json
 import os
 import shlex
@@ -27,7 +28,8 @@ BUILD = ROOT / BUILT
 RESULTS = ROOT / "benchmarks" / "results"
 CONTENDERS = ROOT / "benchmarks" / "contenders"
 GUEST = ROOT / "tests" / "guest" / "run"
-SECONDS = {False: 1800, True: 400}
+SECONDS = {False: 1800, True: 600}
+COUNTED = "-smp 1 -icount shift=0,sleep=off"
 MEMORY = "2048"
 
 
@@ -67,7 +69,10 @@ def build() -> None:
         install(missing)
     compiler = [*shlex.split(os.environ.get("CC", "gcc")), "-O2", "-Wall"]
     for name, libraries in (("plain", []), ("plain_usrsctp", ["-l:libusrsctp.a", "-lpthread"])):
-        check([*compiler, "-o", str(BUILD / name), str(CONTENDERS / f"{name}.c"), *libraries])
+        program, source = BUILD / name, CONTENDERS / f"{name}.c"
+        newest = max(file.stat().st_mtime for file in (source, CONTENDERS / "run.h"))
+        if not program.exists() or program.stat().st_mtime < newest:
+            check([*compiler, "-o", str(program), str(source), *libraries])
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     for name in ("pysctp", "py3-sctp"):
         folder = BUILD / name
@@ -94,6 +99,7 @@ def host() -> dict[str, Any]:
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": models[0] if models else "?",
         "cpus": os.cpu_count(),
         "kernel": os.uname().release,
@@ -102,19 +108,35 @@ def host() -> dict[str, Any]:
     }
 
 
+def counting(environment: dict[str, str]) -> None:
+    """Have QEMU's clock count instructions: tests/guest/run finds a QEMU of ours first."""
+    program = "qemu-system-x86_64"
+    if not shutil.which(program):
+        # It installs what is missing.
+        subprocess.run([GUEST, "--kernel", "6.12", "true"], cwd=ROOT, check=False)
+    folder = BUILD / "counting"
+    folder.mkdir(exist_ok=True)
+    (folder / program).write_text(f'#!/bin/sh\nexec {shutil.which(program)} "$@" {COUNTED}\n')
+    (folder / program).chmod(0o755)
+    environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
+
+
 def run(place: Place, output: Path, arguments: Sequence[str], quick: bool) -> bool:
     """Run a place's cases; whether all of it was done."""
     output.unlink(missing_ok=True)
-    about = host()
+    began, about = time.monotonic(), host()
     command = [sys.executable, str(ROOT / "benchmarks" / "lab.py"), place.name, str(output), *arguments]
     if place.guest:
         guest = [str(GUEST), "--kernel", place.guest, "--memory", MEMORY, "--timeout", str(SECONDS[quick])]
         command = [*guest, *command]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCTPIO_")}
+    if place.counted:
+        counting(environment)
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     if output.exists():
         record = json.loads(output.read_text())
-        record["host"] = about
+        # A guest's clock may be its own.
+        record |= {"host": about, "date": about.pop("date"), "seconds": round(time.monotonic() - began)}
         output.write_text(json.dumps(record, indent=1) + "\n")
     return status == 0 and output.exists()
 
@@ -129,13 +151,17 @@ def main() -> int:
     build()
     partial = options.quick or bool(options.only)
     folder = BUILD / ("quick" if options.quick else "part") if partial else RESULTS
-    shutil.rmtree(folder, ignore_errors=partial) if partial else None
+    if partial:
+        shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     arguments = (["--quick"] if options.quick else []) + (["--only", options.only] if options.only else [])
     if options.quick:
-        print("bench: a quick run: fewer cases, contenders and rounds, not recorded; `make bench` does all")
+        print(
+            "bench: a quick run, not recorded: fewer places, cases, contenders, rounds; `make bench` does all"
+        )
+    names = options.place or [name for name, place in PLACES.items() if place.quick or not options.quick]
     failed = []
-    for name in options.place or PLACES:
+    for name in names:
         place, since = PLACES[name], time.monotonic()
         print(f"== {place.title}", flush=True)
         if not run(place, folder / f"{name}.json", arguments, options.quick):
@@ -147,10 +173,8 @@ def main() -> int:
     else:
         report.write(records)
         print("bench: docs/performance.md is made from benchmarks/results/")
-    print(
-        f"bench: {time.monotonic() - began:.0f} s in all"
-        + (f"; FAILED: {', '.join(failed)}" if failed else "")
-    )
+    failures = f"; FAILED: {', '.join(failed)}" if failed else ""
+    print(f"bench: {time.monotonic() - began:.0f} s in all{failures}")
     return 1 if failed else 0
 
 
