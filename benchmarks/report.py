@@ -16,27 +16,20 @@ from pathlib import Path
 from cases import (
     ASSOCIATIONS,
     BASE,
-    C_BATCHES,
-    CONNS,
     ECHO,
     IDLE,
     IDLE_PYTHON,
     IMPORT,
     PLACES,
-    PYSCTP,
-    SCTPIO,
-    SCTPIO_BATCHES,
     SETUP,
     SIZES,
     STREAMS,
-    C,
     of_associations,
     of_size,
     of_streams,
 )
 from figures import (
     Figure,
-    Measure,
     Record,
     client_bytes,
     milliseconds,
@@ -48,15 +41,14 @@ from figures import (
     server_bytes,
     summarise,
 )
+from plots import IMAGES, SHOWN, plot
 from targets import Records, targets
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "performance.md"
-IMAGES = ROOT / "docs" / "images"
 MARKERS = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 MARK = "†"
-PLOT = "performance-"
 
 Row = Sequence[str]
 
@@ -156,7 +148,6 @@ def varied(record: Record, title: str, points: Sequence[tuple[str, str]]) -> str
     return table([title, "messages/s", "receive CPU, µs", "to C", "send CPU, µs", "to C"], rows)
 
 
-SHOWN = (C, C_BATCHES, SCTPIO, SCTPIO_BATCHES, PYSCTP, CONNS)
 SIZE_POINTS = [(f"{size} bytes", of_size(size)) for size in SIZES]
 STREAM_POINTS = [(f"{streams}", of_streams(streams)) for streams in STREAMS]
 ASSOCIATION_POINTS = [
@@ -259,11 +250,13 @@ def about(records: Records) -> str:
     return table(head, rows) + "\n" + "\n".join(lines) + "\n"
 
 
-def target_table(records: Records) -> str:
-    """Tell which targets are met."""
+def target_table(records: Records, whole: bool = True) -> str:
+    """Tell which targets are met; where not `whole`, of those that were measured."""
     rows = []
     for target in targets():
         found = target.find(records)
+        if found is None and not whole:
+            continue
         verdict = "not measured" if found is None else "met" if found.median <= target.limit else "**missed**"
         measured = "" if found is None else span(found, target.unit)
         rows.append([target.what, f"{target.limit:g}{target.unit}", measured, verdict])
@@ -296,108 +289,10 @@ def place_tables(record: Record) -> Iterator[str]:
 
 def tables(records: Records) -> str:
     """Make all tables, for a terminal."""
-    parts = [about(records), target_table(records)]
+    parts = [about(records), target_table(records, whole=False)]
     for record in records.values():
         parts += [f"== {record.data['title']}", *place_tables(record)]
     return "\n".join(parts)
-
-
-# --- plots
-
-
-def plot(records: Records) -> dict[str, list[str]]:
-    """Draw the plots into docs/images; gives the files of each place."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    # The same figures give the same file.
-    matplotlib.rcParams.update({"svg.hashsalt": "sctpio", "svg.fonttype": "none"})
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    for old in IMAGES.glob(f"{PLOT}*.svg"):
-        old.unlink()
-    drawn = {}
-    for record in records.values():
-        files = []
-        if BASE in record.cases:
-            files.append(bars(record))
-        if any(case in record.cases for _, case in SIZE_POINTS if case != BASE):
-            files.append(
-                lines(
-                    record,
-                    "size",
-                    "bytes of a message",
-                    list(zip(SIZES, (case for _, case in SIZE_POINTS), strict=True)),
-                )
-            )
-        for mode in ("one", "many"):
-            points = [(associations, of_associations(associations, mode)) for associations in ASSOCIATIONS]
-            if points[-1][1] in record.cases:
-                files.append(lines(record, f"associations-{mode}", f"associations, one-to-{mode}", points))
-        drawn[record.place] = files
-    return drawn
-
-
-def save(record: Record, name: str, figure: "object") -> str:
-    file = f"{PLOT}{record.place}-{name}.svg"
-    figure.savefig(IMAGES / file, metadata={"Date": None})  # type: ignore[attr-defined]
-    return file
-
-
-def bars(record: Record) -> str:
-    """Draw CPU time per message of everyone, at 64 bytes."""
-    from matplotlib.figure import Figure as Canvas
-
-    names = [name for name in record.contenders(BASE) if record.figure(BASE, name, receive_cpu)]
-    canvas = Canvas(figsize=(8, 0.5 * len(names) + 1.2), layout="constrained")
-    axes = canvas.subplots()
-    for offset, label, measure in ((-0.2, "receive", receive_cpu), (0.2, "send", send_cpu)):
-        found = [figure for name in names if (figure := record.figure(BASE, name, measure))]
-        errors = [[each.median - each.low for each in found], [each.high - each.median for each in found]]
-        places = [position + offset for position in range(len(names))]
-        axes.barh(
-            places, [each.median for each in found], 0.38, xerr=errors, label=label, error_kw={"lw": 0.8}
-        )
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.set_xlabel("CPU time of a message, µs: median, lowest to highest")
-    axes.set_title(f"64 bytes, one way: {record.data['title']}")
-    axes.legend()
-    return save(record, "base", canvas)
-
-
-def lines(record: Record, name: str, label: str, points: Sequence[tuple[int, str]]) -> str:
-    """Draw CPU time per message, receiving and sending, over what varies."""
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(9, 3.6), layout="constrained")
-    sides: tuple[tuple[str, Measure], ...] = (("receive", receive_cpu), ("send", send_cpu))
-    for axes, (side, measure) in zip(canvas.subplots(1, 2, sharey=True), sides, strict=True):
-        for contender in SHOWN:
-            found = [
-                (x, figure)
-                for x, case in points
-                if case in record.cases and (figure := record.figure(case, contender, measure))
-            ]
-            if len(found) > 1:
-                errors = [
-                    [each.median - each.low for _, each in found],
-                    [each.high - each.median for _, each in found],
-                ]
-                axes.errorbar(
-                    [x for x, _ in found],
-                    [each.median for _, each in found],
-                    errors,
-                    label=contender,
-                    capsize=2,
-                    marker="o",
-                    ms=3,
-                    lw=1,
-                )
-        axes.set(xscale="log", yscale="log", xlabel=label, title=side)
-    canvas.axes[0].set_ylabel("CPU time of a message, µs")
-    canvas.axes[0].legend(fontsize="small")
-    canvas.suptitle(record.data["title"])
-    return save(record, name, canvas)
 
 
 # --- the page
