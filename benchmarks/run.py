@@ -29,7 +29,6 @@ RESULTS = ROOT / "benchmarks" / "results"
 CONTENDERS = ROOT / "benchmarks" / "contenders"
 GUEST = ROOT / "tests" / "guest" / "run"
 SECONDS = {False: 1800, True: 600}
-COUNTED = "-smp 1 -icount shift=0,sleep=off"
 MEMORY = "2048"
 
 
@@ -108,19 +107,6 @@ def host() -> dict[str, Any]:
     }
 
 
-def counting(environment: dict[str, str]) -> None:
-    """Have QEMU's clock count instructions: tests/guest/run finds a QEMU of ours first."""
-    program = "qemu-system-x86_64"
-    if not shutil.which(program):
-        # It installs what is missing.
-        subprocess.run([GUEST, "--kernel", "6.12", "true"], cwd=ROOT, check=False)
-    folder = BUILD / "counting"
-    folder.mkdir(exist_ok=True)
-    (folder / program).write_text(f'#!/bin/sh\nexec {shutil.which(program)} "$@" {COUNTED}\n')
-    (folder / program).chmod(0o755)
-    environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
-
-
 def run(place: Place, output: Path, arguments: Sequence[str], quick: bool) -> bool:
     """Run a place's cases; whether all of it was done."""
     output.unlink(missing_ok=True)
@@ -128,10 +114,8 @@ def run(place: Place, output: Path, arguments: Sequence[str], quick: bool) -> bo
     command = [sys.executable, str(ROOT / "benchmarks" / "lab.py"), place.name, str(output), *arguments]
     if place.guest:
         guest = [str(GUEST), "--kernel", place.guest, "--memory", MEMORY, "--timeout", str(SECONDS[quick])]
-        command = [*guest, *command]
+        command = [*guest, *(["--icount"] if place.counted else []), *command]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCTPIO_")}
-    if place.counted:
-        counting(environment)
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     if output.exists():
         record = json.loads(output.read_text())
