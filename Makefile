@@ -11,7 +11,7 @@ ONLY ?=
 PLACES ?=
 
 .NOTPARALLEL:
-.PHONY: help demo test test-kernels sanitize lint docs bench bench-guard dist clean
+.PHONY: help demo test test-kernels sanitize lint docs bench bench-behaviour bench-guard dist clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -36,6 +36,13 @@ docs: .venv/.docs ## the manual, in docs/_build/html
 
 bench: .venv/.test .venv/.bench ## beside C and others, recorded in docs/performance.md (25 min); QUICK=1: 5 min
 	@$(PY) benchmarks/run.py $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(PLACES)
+	@$(if $(QUICK)$(ONLY)$(PLACES),true,$(MAKE) --no-print-directory bench-behaviour)
+
+bench-behaviour: .venv/.test .venv/.bench ## the rest of the pages: head-of-line blocking, fairness, where time goes (13 min)
+	@tests/guest/run --kernel 6.12 --icount $(PY) benchmarks/where.py --record && $(PY) benchmarks/report.py
+	@$(PY) benchmarks/head_of_line.py && $(PY) benchmarks/head_of_line.py --report docs/performance-head-of-line.md
+	@$(PY) benchmarks/fairness.py
+	@$(PY) benchmarks/fairness.py --report docs/performance-fairness.md
 
 bench-guard: .venv/.base ## instructions a message, by callgrind, beside the recorded ones; RECORD=1: record them
 	@$(PY) benchmarks/guard.py $(if $(RECORD),--record)

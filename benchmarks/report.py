@@ -301,6 +301,11 @@ def tables(records: Records) -> str:
 def sections(records: Records, images: dict[str, list[str]]) -> dict[str, str]:
     """Make what goes between each pair of markers."""
     found = {"machine": about(records), "targets": target_table(records)}
+    where = RESULTS / "where.json"
+    if where.exists():
+        pieces = json.loads(where.read_text())["pieces"]
+        rows = [[what, number(nanoseconds / 1000)] for what, nanoseconds in pieces.items()]
+        found["where"] = table(["piece", "µs of CPU"], rows)
     for place, record in records.items():
         pictures = [f"![CPU time of a message]({IMAGES.name}/{file})\n" for file in images.get(place, [])]
         found[place] = "\n".join([*pictures, *place_tables(record)])
