@@ -153,11 +153,10 @@ class Lab:
 
     def measure(self, case: Case, names: Sequence[str]) -> dict[str, Any]:
         """Do a case's rounds."""
-        number = case.count if case.exact else case.count * self.place.factor
-        words = f"{self.place.words} {case.words} count={number}"
+        words = f"{self.place.words} {case.words} count={case.count}"
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         spins = []
-        for _ in range(min(self.rounds, case.most_rounds)):
+        for _ in range(min(self.rounds, case.rounds)):
             spins.append(spin())
             for name in names:
                 if case.name == IMPORT:

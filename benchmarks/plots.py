@@ -65,9 +65,7 @@ def _bars(record: Record) -> str:
         found = [figure for name in names if (figure := record.figure(BASE, name, measure))]
         errors = [[each.median - each.low for each in found], [each.high - each.median for each in found]]
         places = [position + offset for position in range(len(names))]
-        axes.barh(
-            places, [each.median for each in found], 0.38, xerr=errors, label=label, error_kw={"lw": 0.8}
-        )
+        axes.barh(places, middles, 0.38, xerr=errors, label=label, error_kw={"lw": 0.8})
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("CPU time of a message, µs: median, lowest to highest")
