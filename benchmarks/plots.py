@@ -64,6 +64,7 @@ def _bars(record: Record) -> str:
     for offset, (label, measure) in zip((-0.2, 0.2), SIDES, strict=True):
         found = [figure for name in names if (figure := record.figure(BASE, name, measure))]
         errors = [[each.median - each.low for each in found], [each.high - each.median for each in found]]
+        middles = [each.median for each in found]
         places = [position + offset for position in range(len(names))]
         axes.barh(places, middles, 0.38, xerr=errors, label=label, error_kw={"lw": 0.8})
     axes.set_yticks(range(len(names)), names)

@@ -21,6 +21,8 @@ from .events import Event, SenderDry
 from .options import DefaultPrInfo, Option, PeerAddressInfo, SendBuffer, Status
 from .stacks.base import ALWAYS_SUBSCRIBED, Buffer, Outgoing, SendExtras, T
 
+NO_EXTRAS = (None, None, None, None, None)
+
 logger = logging.getLogger("sctpio")
 
 # association_id, data, stream, flags, ppid, context, extras
@@ -62,27 +64,19 @@ class Link:
         association = self.association
         if association.end is not None or association.inbound_over:
             raise association.outcome()
-        if type(data) is not bytes or not data:
-            data = payload(data)
-        if not (
-            type(stream) is type(ppid) is type(context) is int
-            and 0 <= stream < association.outbound_streams
-            and 0 <= ppid <= U32
-            and 0 <= context <= U32
-        ):
-            check_numbers(stream, ppid, context, association.outbound_streams)
+        data = payload(data)
+        check_numbers(stream, ppid, context, association.outbound_streams)
         flags = UNORDERED if unordered else 0
         if sack_immediately:
             flags |= SACK_IMMEDIATELY
         extras = None
-        if not (
-            lifetime is None
-            and max_retransmissions is None
-            and priority is None
-            and path is None
-            and auth_key is None
-            and association.default_policy is None
-        ):
+        if (
+            lifetime,
+            max_retransmissions,
+            priority,
+            path,
+            auth_key,
+        ) != NO_EXTRAS or association.default_policy:
             chosen = policy_of(lifetime, max_retransmissions, priority)
             policy, value = chosen or association.default_policy or (0, 0)
             where = b""
@@ -125,6 +119,37 @@ class Link:
             await asyncio.sleep(0)
             association.check_alive()
         association.turn_of = task
+
+    def send_plain(self, data: Buffer, stream: int, ppid: int, unordered: bool, context: int) -> bool | None:
+        """Send a message as most of them are, without more ado: whether there was room.
+
+        None where there is more to it: `prepare` does all that this does, and the rest.
+        """
+        association = self.association
+        if (
+            type(data) is not bytes
+            or not data
+            or association.end is not None
+            or association.inbound_over
+            or association.default_policy is not None
+            or not type(stream) is type(ppid) is type(context) is int
+            or not 0 <= stream < association.outbound_streams
+            or not 0 <= ppid <= U32
+            or not 0 <= context <= U32
+        ):
+            return None
+        if association.senders.queue:
+            return False
+        try:
+            sent = self.attempt(
+                association.id, data, stream, UNORDERED if unordered else 0, ppid, context, None
+            )
+        except OSError as error:
+            raise self.send_failed(error, len(data)) from None
+        if sent:
+            association.messages_sent += 1
+            association.bytes_sent += len(data)
+        return sent
 
     def send_now(self, arguments: Arguments) -> bool:
         """Send one message if nobody waits and there is room."""

@@ -131,7 +131,21 @@ class Conn:
         StreamOutOfRangeError, MessageTooLargeError, OSError (EOPNOTSUPP) for what the stack cannot do, or how
         the association ended.
         """
-        link = self._link
+        link, association = self._link, self._association
+        if association.messages_sent >= association.turn_ends:
+            await link.give_way()
+        sent = None
+        if (
+            lifetime is None
+            and max_retransmissions is None
+            and priority is None
+            and path is None
+            and auth_key is None
+            and not sack_immediately
+        ):
+            sent = link.send_plain(data, stream, ppid, unordered, context)
+            if sent:
+                return
         arguments = link.prepare(
             data,
             stream,
@@ -145,9 +159,7 @@ class Conn:
             sack_immediately,
             auth_key,
         )
-        if self._association.messages_sent >= self._association.turn_ends:
-            await link.give_way()
-        if not link.send_now(arguments):
+        if sent is False or not link.send_now(arguments):
             await link.send_in_turn(arguments)
 
     async def send_many(
@@ -263,14 +275,17 @@ class Conn:
         return self
 
     async def __anext__(self) -> Message:
-        # What `receive` does, without a coroutine inside a coroutine for every message.
+        # What `receive` does, without a call for it: this is done for every message.
         inbox = self._association.intake.inbox
         if not inbox.messages:
             try:
                 await self._wait(inbox)
             except EndOfAssociation:
                 raise StopAsyncIteration from None
-        return self._take(inbox)
+        message = self._association.intake.take(inbox)
+        if not self._link.carrier.reading:
+            self._link.carrier.resume()
+        return message
 
     def stream(self, sid: int, *, ppid: int = 0) -> "Stream":
         """Give stream `sid` of both directions as one object; `ppid` is what it sends with by default.

@@ -189,10 +189,11 @@ class NativeSocket(ABC):
             )
         else:
             code = self._send_with(association_id, raw, size, stream, flags, ppid, context, extras)
+        if code >= 0:
+            return True
         if code == -errno.EAGAIN:
             return False
-        check(code, "send")
-        return True
+        raise OSError(-code, f"{os.strerror(-code)} (send)")
 
     def _send_with(
         self,
