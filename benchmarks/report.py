@@ -300,6 +300,8 @@ def tables(records: Records) -> str:
 
 def sections(records: Records, images: dict[str, list[str]]) -> dict[str, str]:
     """Make what goes between each pair of markers."""
+    if not records:
+        return {}
     found = {"machine": about(records), "targets": target_table(records)}
     where = RESULTS / "where.json"
     if where.exists():

@@ -122,6 +122,8 @@ def run(place: Place, output: Path, arguments: Sequence[str], quick: bool) -> bo
         # A guest's clock may be its own.
         record |= {"host": about, "date": about.pop("date"), "seconds": round(time.monotonic() - began)}
         output.write_text(json.dumps(record, indent=1) + "\n")
+    if status:
+        print(f"bench: it ended with status {status}", flush=True)
     return status == 0 and output.exists()
 
 
