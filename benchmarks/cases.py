@@ -176,7 +176,7 @@ def cases(place: Place) -> Iterator[Case]:
         return
     if not place.counted:
         resident = present(C, SCTPIO, PYSCTP, TCP)
-        yield Case(IDLE, "work=idle associations=301", resident, fresh=True)
+        yield Case(IDLE, "work=idle associations=301", resident, rounds=3, fresh=True)
     for mode in ("one", "many"):
         for associations in ASSOCIATIONS[1 if mode == "one" else 0 :]:
             who = few if associations < 1000 else present(C, SCTPIO)
