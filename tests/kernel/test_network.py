@@ -314,7 +314,7 @@ async def test_connect_by_the_second_address(lab: Lab) -> None:
             path = f"{second.remote}:{listener.port}"
             await client.send(b"by the second", path=path)
             assert (await server.receive()).data == b"by the second"
-            assert client.path(path).state is PathState.ACTIVE
+            await until(lambda: client.path(path).state is PathState.ACTIVE)
         await client.abort()
         await server.abort()
 
