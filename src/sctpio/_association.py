@@ -23,9 +23,6 @@ from .events import (
 )
 from .message import Message
 
-# Messages that a task may send in a row before others run, where there is always room.
-TURN = 128
-
 
 class Partial:
     """A message of which more is to come."""
@@ -79,8 +76,6 @@ class Association:
         "shared",
         "shut_down_by_peer",
         "state_waiters",
-        "turn_ends",
-        "turn_of",
         "unconfirmed",
     )
 
@@ -116,9 +111,6 @@ class Association:
         self.unconfirmed = 0
         self.messages_sent = 0
         self.bytes_sent = 0
-        # After so many messages_sent a task that sends on and on lets others run; the id of the last seen.
-        self.turn_ends = TURN
-        self.turn_of = 0
         self.messages_received = 0
         self.bytes_received = 0
         self.lost: AssociationChange | None = None

@@ -10,7 +10,7 @@ import errno
 import logging
 from collections.abc import Sequence
 
-from ._association import TURN, Association
+from ._association import Association
 from ._carrier import Carrier
 from ._codec import ADDR_OVER, SACK_IMMEDIATELY, UNORDERED
 from ._ending import ENDINGS, alive, ended_by
@@ -102,23 +102,8 @@ class Link:
 
     async def send(self, arguments: Arguments) -> None:
         """Send one message; wait for room in turn, where others wait or there is none."""
-        if self.association.messages_sent >= self.association.turn_ends:
-            await self.give_way()
         if not self.send_now(arguments):
             await self.send_in_turn(arguments)
-
-    async def give_way(self) -> None:
-        """Let others run: where the peer keeps up there is always room, and nothing else suspends a task.
-
-        Only where the same task was here before: tasks that send a message each keep their order.
-        """
-        association = self.association
-        task = id(asyncio.current_task(association.loop))
-        association.turn_ends = association.messages_sent + TURN
-        if association.turn_of == task:
-            await asyncio.sleep(0)
-            association.check_alive()
-        association.turn_of = task
 
     def send_plain(self, data: Buffer, stream: int, ppid: int, unordered: bool, context: int) -> bool | None:
         """Send a message as most of them are, without more ado: whether there was room.

@@ -131,9 +131,7 @@ class Conn:
         StreamOutOfRangeError, MessageTooLargeError, OSError (EOPNOTSUPP) for what the stack cannot do, or how
         the association ended.
         """
-        link, association = self._link, self._association
-        if association.messages_sent >= association.turn_ends:
-            await link.give_way()
+        link = self._link
         sent = None
         if (
             lifetime is None
@@ -205,8 +203,6 @@ class Conn:
         association = self._association
         while messages:
             association.check_alive()
-            if association.messages_sent >= association.turn_ends:
-                await self._link.give_way()
             taken = 0
             if len(messages) > 1 and not association.senders.queue and not association.default_policy:
                 taken = self._link.send_batch(messages)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any, Unpack
 
-from ._association import TURN
 from ._broadcast import BroadcastResult, broadcast
 from ._events import EventHub, EventStream
 from ._intake import Intake
@@ -44,7 +43,6 @@ class Endpoint(LocalEndpoint):
         super().__init__(many, settings, local, hub)
         self._intake = intake
         self._known: dict[Address, Link] = {}
-        self._turn = self._turn_of = 0
 
     async def __aexit__(self, *exc_info: object) -> None:
         if exc_info[0] is not None:
@@ -94,14 +92,6 @@ class Endpoint(LocalEndpoint):
         Raises AssociationError where no association has that id, and what `connect` and `Conn.send` raise.
         What the stack took and could not deliver comes as a SendFailed event.
         """
-        self._turn += 1
-        if self._turn == TURN:
-            # Else nothing suspends where there is always room.
-            self._turn = 0
-            task = id(asyncio.current_task())
-            if self._turn_of == task:
-                await asyncio.sleep(0)
-            self._turn_of = task
         self._check(Scope.FUTURE)
         if isinstance(to, int):
             link = self._many.member(to)

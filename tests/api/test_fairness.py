@@ -9,8 +9,6 @@ from itertools import pairwise
 import pytest
 
 from sctpio import Conn, Endpoint, Listener, Mode, connect, listen, open_endpoint
-from sctpio._association import TURN as MOST_SENT
-from sctpio.conn import BATCH
 from sctpio.stacks._native import ARENA, NativeSocket
 from sctpio.stacks.base import RECORDS, Batch
 from support import PATIENCE, StackSocketType, connected, settled, until
@@ -128,30 +126,3 @@ async def test_a_callback_takes_one_batch_and_lets_others_run(
     assert max(size for _, size in batches) <= ARENA
     full = [entry is not None and entry[0] == most for entry in seen]
     assert not any(this and following for this, following in pairwise(full))
-
-
-@pytest.mark.parametrize("many", [False, True], ids=["send", "send_many"])
-async def test_a_sender_that_always_finds_room_lets_others_run(many: bool) -> None:
-    sent: list[int] = []
-
-    async def tick() -> None:
-        while True:
-            sent.append(pair.client.statistics().messages_sent)
-            await asyncio.sleep(0)
-
-    async with connected() as pair:
-        link = pair.client._link
-        link.attempt = lambda *_: True
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(link.carrier, "send_batch", lambda _, messages: len(messages))
-            ticker = asyncio.create_task(tick())
-            if many:
-                await pair.client.send_many([b"x"] * (10 * MOST_SENT))
-            else:
-                for _ in range(10 * MOST_SENT):
-                    await pair.client.send(b"x")
-            ticker.cancel()
-            await asyncio.gather(ticker, return_exceptions=True)
-    # The first turn only tells which task it is; a batch more, where the turn ends within one.
-    assert max(after - before for before, after in pairwise(sent)) <= 2 * MOST_SENT + BATCH
-    assert len(sent) >= 8
