@@ -192,23 +192,42 @@ class Dissector:
     def capture(self, interface: str = "lo") -> Iterator[Wire]:
         """Capture the SCTP packets of an interface while the block runs."""
         wire = Wire()
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "capture.pcap"
-            # Immediate mode has a ring of frames as large as the largest packet: many of them need room.
-            command = ["tcpdump", "-i", interface, "-n", "-U", "-Z", "root", "-w", str(path)]
-            command += ["--immediate-mode", "-s", "65535", "-B", "32768", f"sctp or ether proto {ETHERTYPE}"]
-            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tcpdump:
-                try:
-                    _wait_for_start(tcpdump)
-                    yield wire
-                    marker = os.urandom(24)
-                    _mark(interface, marker)
-                    _wait_for_marker(path, marker, tcpdump)
-                finally:
-                    tcpdump.terminate()
-                    _, summary = tcpdump.communicate(timeout=SECONDS)
-            assert "\n0 packets dropped by kernel" in summary, summary
-            wire.chunks = self.dissect(path.read_bytes()[PCAP_HEADER:], marker)
+        with recorded("sctp", interface) as recording:
+            yield wire
+        wire.chunks = self.dissect(recording.raw[PCAP_HEADER:], recording.marker)
+
+
+@dataclass(slots=True)
+class Recording:
+    """A capture in pcap's format, there when it has ended; the frame of the marker is its last."""
+
+    raw: bytes = b""
+    marker: bytes = field(default_factory=lambda: os.urandom(24))
+
+
+@contextlib.contextmanager
+def recorded(what: str, interface: str = "lo") -> Iterator[Recording]:
+    """Record what passes an interface and tcpdump's filter while the block runs, without a gap."""
+    recording = Recording()
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "capture.pcap"
+        # Immediate mode has a ring of frames as large as the largest packet: many of them need room.
+        command = ["tcpdump", "-i", interface, "-n", "-U", "-Z", "root", "-w", str(path)]
+        command += ["--immediate-mode", "-s", "65535", "-B", "32768", f"{what} or ether proto {ETHERTYPE}"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tcpdump:
+            try:
+                _wait_for_start(tcpdump)
+                # On one busy processor it would come too late for its ring of a few hundred frames.
+                with contextlib.suppress(PermissionError):
+                    os.sched_setscheduler(tcpdump.pid, os.SCHED_FIFO, os.sched_param(1))
+                yield recording
+                _mark(interface, recording.marker)
+                _wait_for_marker(path, recording.marker, tcpdump)
+            finally:
+                tcpdump.terminate()
+                _, summary = tcpdump.communicate(timeout=SECONDS)
+        assert "\n0 packets dropped by kernel" in summary, summary
+        recording.raw = path.read_bytes()
 
 
 def _wait_for_start(tcpdump: "subprocess.Popen[str]") -> None:

@@ -5,10 +5,8 @@ import asyncio
 import contextlib
 import errno
 import hashlib
-import os
 import random
 import subprocess
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -23,12 +21,9 @@ import pytest
 import sctpio
 from kernel.capture import (
     ETHERNET,
-    ETHERTYPE,
     PCAP_HEADER,
     Dissector,
-    _mark,
-    _wait_for_marker,
-    _wait_for_start,
+    recorded,
 )
 from kernel.lab import DeadEnd, Lab, data_of, failures, joined, run
 from sctpio import (
@@ -150,23 +145,9 @@ class Analyst(Dissector):
     def look(self, interface: str = "lo") -> Iterator[list[Seen]]:
         """Capture while the block runs; the list is filled when it has ended."""
         seen: list[Seen] = []
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "capture.pcap"
-            command = ["tcpdump", "-i", interface, "-n", "-U", "-Z", "root", "-w", str(path)]
-            command += ["--immediate-mode", "-s", "65535", "-B", "32768"]
-            command += [f"sctp or udp or ether proto {ETHERTYPE}"]
-            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tcpdump:
-                try:
-                    _wait_for_start(tcpdump)
-                    yield seen
-                    marker = os.urandom(24)
-                    _mark(interface, marker)
-                    _wait_for_marker(path, marker, tcpdump)
-                finally:
-                    tcpdump.terminate()
-                    _, summary = tcpdump.communicate(timeout=60)
-            assert "\n0 packets dropped by kernel" in summary, summary
-            seen += self.see(path.read_bytes()[PCAP_HEADER:], marker)
+        with recorded("(sctp or udp)", interface) as recording:
+            yield seen
+        seen += self.see(recording.raw[PCAP_HEADER:], recording.marker)
 
     def see(self, raw: bytes, marker: bytes) -> list[Seen]:
         """Dissect the packets of a capture that ends with the frame of the marker."""

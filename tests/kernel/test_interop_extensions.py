@@ -7,18 +7,15 @@ import asyncio
 import contextlib
 import errno
 import hashlib
-import os
 import random
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from kernel.capture import ETHERTYPE, _mark, _wait_for_marker, _wait_for_start
+from kernel.capture import recorded
 from kernel.interop import (
     KERNEL_UDP,
     STUBBORN,
@@ -584,26 +581,14 @@ FIELDS = (
 def captured() -> Iterator[list[dict[str, str]]]:
     """Capture lo while the block runs: a row of FIELDS for each packet, when it has ended."""
     rows: list[dict[str, str]] = []
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "capture.pcap"
-        command = ["tcpdump", "-i", "lo", "-n", "-U", "-Z", "root", "-w", str(path), "--immediate-mode"]
-        command += ["-s", "65535", "-B", "32768", f"sctp or udp or ether proto {ETHERTYPE}"]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tcpdump:
-            try:
-                _wait_for_start(tcpdump)
-                yield rows
-                marker = os.urandom(24)
-                _mark("lo", marker)
-                _wait_for_marker(path, marker, tcpdump)
-            finally:
-                tcpdump.terminate()
-                tcpdump.communicate(timeout=60)
-        command = ["tshark", "-n", "-r", str(path), "-d", f"udp.port=={KERNEL_UDP},sctp", "-Y", "udp or sctp"]
-        command += ["-o", "sctp.checksum:crc-32c", "-o", "sctp.reassembly:FALSE", "-T", "fields"]
-        for name in FIELDS:
-            command += ["-e", name]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        rows += [dict(zip(FIELDS, line.split("\t"), strict=True)) for line in done.stdout.splitlines()]
+    with recorded("(sctp or udp)") as recording:
+        yield rows
+    command = ["tshark", "-n", "-r", "-", "-d", f"udp.port=={KERNEL_UDP},sctp", "-Y", "udp or sctp"]
+    command += ["-o", "sctp.checksum:crc-32c", "-o", "sctp.reassembly:FALSE", "-T", "fields"]
+    for name in FIELDS:
+        command += ["-e", name]
+    done = subprocess.run(command, input=recording.raw, capture_output=True, check=True)
+    rows += [dict(zip(FIELDS, line.split("\t"), strict=True)) for line in done.stdout.decode().splitlines()]
 
 
 @every_stack
