@@ -34,7 +34,7 @@ lint: .venv/.test .venv/.lint ## format, style, types and layers
 docs: .venv/.docs ## the manual, in docs/_build/html
 	@$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"
 
-bench: .venv/.test .venv/.bench ## beside C and others, recorded in docs/performance.md (25 min); QUICK=1: 5 min
+bench: .venv/.test .venv/.bench ## beside C and others, recorded in docs/performance*.md (35 min); QUICK=1: 5 min
 	@$(PY) benchmarks/run.py $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(PLACES)
 	@$(if $(QUICK)$(ONLY)$(PLACES),true,$(MAKE) --no-print-directory bench-behaviour)
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from head_of_line import in_guest, quantile, write_block
+from head_of_line import arguments_of, in_guest, quantile, write_block
 
 from sctpio import (
     AssociationError,
@@ -329,13 +329,7 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="100 associations, fewer messages; not recorded")
-    parser.add_argument(
-        "--report", type=Path, metavar="PAGE", help="measure nothing: write the recorded figures"
-    )
+    parser = arguments_of(__doc__, "100 associations, fewer messages")
     parser.add_argument("--stack", choices=("usrsctp", "kernel"), help="only this one")
     parser.add_argument("--client", help=argparse.SUPPRESS)
     parser.add_argument("--server", help=argparse.SUPPRESS)

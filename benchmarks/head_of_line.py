@@ -509,14 +509,20 @@ def in_guest(script: Path, arguments: Sequence[str], memory: int = 1024) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def main() -> int:
+def arguments_of(description: str | None, quick: str) -> argparse.ArgumentParser:
+    """Make the parser of a benchmark that has a page of its own; `quick` is what --quick leaves out."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="one round, two rates of loss; not recorded")
+    parser.add_argument("--quick", action="store_true", help=f"{quick}; not recorded")
     parser.add_argument(
         "--report", type=Path, metavar="PAGE", help="measure nothing: write the recorded figures"
     )
+    return parser
+
+
+def main() -> int:
+    parser = arguments_of(__doc__, "one round, two rates of loss")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

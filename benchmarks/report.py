@@ -30,6 +30,7 @@ from cases import (
 )
 from figures import (
     Figure,
+    Measure,
     Record,
     client_bytes,
     milliseconds,
@@ -51,6 +52,7 @@ MARKERS = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of generated --
 MARK = "†"
 
 Row = Sequence[str]
+Column = tuple[Measure, bool]
 
 
 def read(folder: Path) -> dict[str, Record]:
@@ -92,38 +94,40 @@ def marked(record: Record, case: str, contender: str) -> str:
 # --- tables of a place
 
 
+def compared(record: Record, case: str, columns: Iterable[Column]) -> list[Row]:
+    """Make a row for each contender of a case; a column is a figure, or with `to_c` its ratio to C's."""
+    return [row(record, case, name, columns) for name in record.contenders(case)]
+
+
+def row(record: Record, case: str, name: str, columns: Iterable[Column], label: str = "") -> Row:
+    """Make a contender's row of a case."""
+    cells = [
+        times(record.ratio(case, name, measure)) if to_c else span(record.figure(case, name, measure))
+        for measure, to_c in columns
+    ]
+    return [label + name + marked(record, case, name), *cells]
+
+
+FLOOD: Sequence[Column] = (
+    (rate, False),
+    (receive_cpu, False),
+    (receive_cpu, True),
+    (send_cpu, False),
+    (send_cpu, True),
+)
+FLOOD_HEAD = ("messages/s", "receive CPU, µs", "to C", "send CPU, µs", "to C")
+
+
 def base(record: Record) -> str:
     """Compare everyone at one-way messages of 64 bytes."""
-    rows = [
-        [
-            name + marked(record, BASE, name),
-            span(record.figure(BASE, name, rate)),
-            span(record.figure(BASE, name, receive_cpu)),
-            times(record.ratio(BASE, name, receive_cpu)),
-            span(record.figure(BASE, name, send_cpu)),
-            times(record.ratio(BASE, name, send_cpu)),
-        ]
-        for name in record.contenders(BASE)
-    ]
-    head = ["64 bytes, one way", "messages/s", "receive CPU, µs", "to C", "send CPU, µs", "to C"]
-    return table(head, rows)
+    return table(["64 bytes, one way", *FLOOD_HEAD], compared(record, BASE, FLOOD))
 
 
 def echo(record: Record) -> str:
     """Compare everyone at request and response."""
-    rows = [
-        [
-            name + marked(record, ECHO, name),
-            span(record.figure(ECHO, name, rate)),
-            span(record.figure(ECHO, name, p50)),
-            times(record.ratio(ECHO, name, p50)),
-            span(record.figure(ECHO, name, p99)),
-            span(record.figure(ECHO, name, receive_cpu)),
-        ]
-        for name in record.contenders(ECHO)
-    ]
+    columns = ((rate, False), (p50, False), (p50, True), (p99, False), (receive_cpu, False))
     head = ["64 bytes, there and back", "trips/s", "p50, µs", "to C", "p99, µs", "server's CPU, µs"]
-    return table(head, rows)
+    return table(head, compared(record, ECHO, columns))
 
 
 def varied(record: Record, title: str, points: Sequence[tuple[str, str]]) -> str:
@@ -135,17 +139,8 @@ def varied(record: Record, title: str, points: Sequence[tuple[str, str]]) -> str
         for name in names:
             if not record.runs(case, name) or (case == BASE and name not in SHOWN):
                 continue
-            rows.append(
-                [
-                    f"{label}: {name}{marked(record, case, name)}",
-                    span(record.figure(case, name, rate)),
-                    span(record.figure(case, name, receive_cpu)),
-                    times(record.ratio(case, name, receive_cpu)),
-                    span(record.figure(case, name, send_cpu)),
-                    times(record.ratio(case, name, send_cpu)),
-                ]
-            )
-    return table([title, "messages/s", "receive CPU, µs", "to C", "send CPU, µs", "to C"], rows)
+            rows.append(row(record, case, name, FLOOD, f"{label}: "))
+    return table([title, *FLOOD_HEAD], rows)
 
 
 SIZE_POINTS = [(f"{size} bytes", of_size(size)) for size in SIZES]
@@ -159,18 +154,9 @@ ASSOCIATION_POINTS = [
 
 def setup(record: Record) -> str:
     """Compare associations set up and shut down, one after the other."""
-    rows = [
-        [
-            name + marked(record, SETUP, name),
-            span(record.figure(SETUP, name, rate)),
-            times(record.ratio(SETUP, name, rate)),
-            span(record.figure(SETUP, name, receive_cpu)),
-            span(record.figure(SETUP, name, send_cpu)),
-        ]
-        for name in record.contenders(SETUP)
-    ]
+    columns = ((rate, False), (rate, True), (receive_cpu, False), (send_cpu, False))
     head = ["set up and shut down", "associations/s", "to C", "server's CPU, µs", "client's CPU, µs"]
-    return table(head, rows)
+    return table(head, compared(record, SETUP, columns))
 
 
 def idle(record: Record) -> str:

@@ -32,32 +32,6 @@ SECONDS = {False: 1800, True: 600}
 MEMORY = "2048"
 
 
-def install(packages: Sequence[str]) -> None:
-    """Install Debian packages as root or through `sudo -n`; raises SystemExit naming them otherwise."""
-    command = ["apt-get", "install", "--no-install-recommends", *packages]
-    sudo: list[str] = []
-    if os.geteuid():
-        sudo = ["sudo", "-n"]
-        if (
-            not shutil.which("sudo")
-            or subprocess.run([*sudo, "true"], capture_output=True, check=False).returncode
-        ):
-            raise SystemExit(f"bench: packages are missing; as root run: {shlex.join(command)}")
-    print(f"bench: installing {' '.join(packages)}", flush=True)
-    script = (
-        'apt-get -q update; apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"'
-    )
-    done = subprocess.run(
-        [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", script, "sh", *packages],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"bench: this failed: {shlex.join(command)}\n{done.stderr[-2000:]}")
-
-
 def build() -> None:
     """Compile what is in C, and install the bindings that have the same module name apart from each other."""
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -65,7 +39,9 @@ def build() -> None:
     if not Path("/usr/include/usrsctp.h").exists():
         missing.append("libusrsctp-dev")
     if missing:
-        install(missing)
+        install = [str(ROOT / ".ci" / "install"), "bench", *missing]
+        if subprocess.run(install, check=False).returncode:
+            sys.exit(1)
     compiler = [*shlex.split(os.environ.get("CC", "gcc")), "-O2", "-Wall"]
     for name, libraries in (("plain", []), ("plain_usrsctp", ["-l:libusrsctp.a", "-lpthread"])):
         program, source = BUILD / name, CONTENDERS / f"{name}.c"

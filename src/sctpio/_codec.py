@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from ._layout import Raw, htonl, ntohl
+from ._layout import Raw
 from ._linux import LINUX
 from ._linux_structs import (
     ABORT,
@@ -54,8 +54,6 @@ __all__ = [
     "Codec",
     "OptionSpec",
     "Platform",
-    "htonl",
-    "ntohl",
 ]
 
 T = TypeVar("T", bound=Option)

@@ -7,6 +7,7 @@ descriptor and no stack.
 import asyncio
 import weakref
 from collections import deque
+from collections.abc import Iterable
 
 from ._waiting import Waiters
 from .errors import ReceiveBufferFullError
@@ -44,11 +45,11 @@ class Inbox:
         task = asyncio.current_task(self._loop)
         self._reader = None if task is None else weakref.ref(task)
 
-    def put(self, message: Message) -> None:
-        """Add a message."""
+    def put(self, messages: Iterable[Message]) -> None:
+        """Add messages."""
         if self.messages is NOTHING:
             self.messages = deque()
-        self.messages.append(message)
+        self.messages.extend(messages)
         self.fresh = True
 
     @property
@@ -101,7 +102,7 @@ class Intake:
     def put(self, message: Message) -> None:
         """Take a whole message in."""
         inbox = self.claimed.get(message.stream, self.inbox) if self.claimed else self.inbox
-        inbox.put(message)
+        inbox.put((message,))
         self.unread_bytes += len(message.data) + MESSAGE_OVERHEAD
         inbox.waiters.wake()
 
@@ -112,10 +113,7 @@ class Intake:
                 self.put(message)
             return
         inbox = self.inbox
-        if inbox.messages is NOTHING:
-            inbox.messages = deque()
-        inbox.messages.extend(messages)
-        inbox.fresh = True
+        inbox.put(messages)
         self.unread_bytes += size + len(messages) * MESSAGE_OVERHEAD
         if inbox.waiters.queue:
             inbox.waiters.wake(len(messages))
@@ -148,7 +146,7 @@ class Intake:
             rest: deque[Message] = deque()
             for message in self.inbox.messages:
                 if message.stream == stream:
-                    inbox.put(message)
+                    inbox.put((message,))
                 else:
                     rest.append(message)
             self.inbox.messages = rest

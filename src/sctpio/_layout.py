@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .errors import DecodeError
 
-__all__ = ["STORAGE", "Layout", "Member", "Raw", "htonl", "notification", "ntohl", "swap16", "swap32"]
+__all__ = ["STORAGE", "Layout", "Member", "Raw", "notification", "swap16", "swap32"]
 
 STORAGE = "128s"
 """struct sockaddr_storage: 128 bytes, aligned as a long."""
@@ -33,9 +33,6 @@ def swap32(value: int) -> int:
 def swap16(value: int) -> int:
     """Convert a 16-bit number between host and network order; the same function both ways."""
     return int.from_bytes(value.to_bytes(2, sys.byteorder), "big")
-
-
-ntohl = htonl = swap32
 
 
 class Member(NamedTuple):

@@ -66,9 +66,7 @@ class Link:
             raise association.outcome()
         data = payload(data)
         check_numbers(stream, ppid, context, association.outbound_streams)
-        flags = UNORDERED if unordered else 0
-        if sack_immediately:
-            flags |= SACK_IMMEDIATELY
+        flags = (UNORDERED if unordered else 0) | (SACK_IMMEDIATELY if sack_immediately else 0)
         extras = None
         if (
             lifetime,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ._dataclass import dataclass
 from .address import Address
 
-__all__ = ["Message", "Received"]
+__all__ = ["Message"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,11 +189,11 @@ class NativeSocket(ABC):
             )
         else:
             code = self._send_with(association_id, raw, size, stream, flags, ppid, context, extras)
-        if code >= 0:
-            return True
-        if code == -errno.EAGAIN:
-            return False
-        raise OSError(-code, f"{os.strerror(-code)} (send)")
+        if code < 0:
+            if code == -errno.EAGAIN:
+                return False
+            check(code, "send")
+        return True
 
     def _send_with(
         self,
