@@ -76,7 +76,7 @@ class Case:
 
 def cases(stack: str, quick: bool) -> list[Case]:
     """List the cases of a stack: system calls in the guest are slow."""
-    flood, each = (20_000, 100) if stack == "kernel" else (200_000, 500)
+    flood, each = (20_000, 500) if stack == "kernel" else (200_000, 500)
     most = 100 if quick else 1000
     return [
         Case(stack, mode.value, loop, count, max(flood, each * count) // (4 if quick else 1))

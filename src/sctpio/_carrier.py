@@ -19,7 +19,7 @@ from typing import Any
 
 from ._association import Association
 from ._codec import MSG_CTRUNC, MSG_EOR, MSG_NOTIFICATION, UNORDERED
-from ._waiting import Waiters
+from ._waiting import Waiters, call, sleepers_of
 from .address import Address
 from .errors import DecodeError
 from .events import Event, StreamChange, UnknownEvent
@@ -55,8 +55,10 @@ class Carrier(ABC):
         self.pauses = 0
         # Tasks that wait until a pause of the reading is over.
         self.resumed = Waiters(loop)
+        self.sleepers = sleepers_of(loop)
         self._thread = threading.get_ident()
-        self._me = weakref.ref(self)
+        # Any: of the subclass.
+        self._me: weakref.ref[Any] = weakref.ref(self)
         self.reading = False
         self._writing = False
         self._look_again: asyncio.Handle | None = None
@@ -71,7 +73,7 @@ class Carrier(ABC):
             return
         self.reading = on
         if on:
-            self.loop.add_reader(self.raw.fileno(), call_on_readable, self._me)
+            self.loop.add_reader(self.raw.fileno(), call, self._me, type(self).on_readable)
         else:
             self.loop.remove_reader(self.raw.fileno())
 
@@ -80,7 +82,7 @@ class Carrier(ABC):
             return
         self._writing = on
         if on:
-            self.loop.add_writer(self.raw.fileno(), call, weakref.WeakMethod(self.on_writable))
+            self.loop.add_writer(self.raw.fileno(), call, self._me, type(self).on_writable)
         else:
             self.loop.remove_writer(self.raw.fileno())
 
@@ -101,7 +103,7 @@ class Carrier(ABC):
         """Read on when other callbacks have run. Not left to poll: where an error is pending, libuv stops
         watching before all is read."""
         if self._look_again is None:
-            self._look_again = self.loop.call_soon(call_look, self._me)
+            self._look_again = self.loop.call_soon(call, self._me, type(self).look)
 
     def _forget_to_look(self) -> None:
         if self._look_again is not None:
@@ -318,27 +320,3 @@ class Carrier(ABC):
     @abstractmethod
     def peel_off(self, association: Association) -> "Carrier":
         """Move the association to a carrier of its own."""
-
-
-# The loop calls these for every batch, and a WeakMethod costs several times as much.
-
-
-def call_on_readable(reference: "weakref.ref[Carrier]") -> None:
-    """Call `on_readable` of what the loop knows only weakly."""
-    carrier = reference()
-    if carrier is not None:
-        carrier.on_readable()
-
-
-def call_look(reference: "weakref.ref[Carrier]") -> None:
-    """Call `look` of what the loop knows only weakly."""
-    carrier = reference()
-    if carrier is not None:
-        carrier.look()
-
-
-def call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
-    """Call what the loop knows only weakly."""
-    function = method()
-    if function is not None:
-        function()

@@ -14,7 +14,7 @@ from ._association import Association
 from ._carrier import Carrier
 from ._codec import ADDR_OVER, SACK_IMMEDIATELY, UNORDERED
 from ._ending import ENDINGS, alive, ended_by
-from ._outgoing import U32, check_numbers, default_policy, key_number, payload, policy_of
+from ._outgoing import check_numbers, default_policy, key_number, payload, policy_of
 from .address import Address, AddressLike, is_literal, split_like
 from .errors import AssociationError, ClosedError, MessageTooLargeError
 from .events import Event, SenderDry
@@ -116,9 +116,10 @@ class Link:
             or association.inbound_over
             or association.default_policy is not None
             or not type(stream) is type(ppid) is type(context) is int
-            or not 0 <= stream < association.outbound_streams
-            or not 0 <= ppid <= U32
-            or not 0 <= context <= U32
+            or stream < 0
+            or stream >= association.outbound_streams
+            # Negative, or of more than 32 bits.
+            or (ppid | context) >> 32
         ):
             return None
         if association.senders.queue:

@@ -9,19 +9,18 @@ import contextlib
 import errno
 import logging
 import os
-import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from ._association import Association
-from ._carrier import Carrier, call
+from ._carrier import Carrier
 from ._ending import alive, ended_by
 from ._events import EventHub
 from ._link import Link, unsubscribe
 from ._room import SendRoom
 from ._socket import Socket
-from ._waiting import Waiters
+from ._waiting import Waiters, call
 from .address import Address
 from .errors import (
     AssociationAbortedError,
@@ -125,11 +124,11 @@ class Many(Carrier):
             logger.error("reading a one-to-many socket: %s", errno.errorcode.get(-state, state))
         if self._full and self._abort_slow:
             # Whoever reads had no turn yet to do so.
-            self.loop.call_soon(call, weakref.WeakMethod(self._abort_full))
+            self.loop.call_soon(call, self._me, type(self)._abort_full)
         if self._full and not self._abort_slow:
             if self._pause():
                 self._room.deaf = True
-                self._long_pause = self.loop.call_later(LONG_PAUSE, call, weakref.WeakMethod(self._complain))
+                self._long_pause = self.loop.call_later(LONG_PAUSE, call, self._me, type(self)._complain)
                 for association in self._full.values():
                     association.wake_all()
         elif state == MORE:

@@ -15,8 +15,9 @@ import weakref
 from collections.abc import Callable, Sequence
 
 from ._association import Association
-from ._carrier import STALL_PAUSE, call
+from ._carrier import STALL_PAUSE
 from ._codec import SACK_IMMEDIATELY
+from ._waiting import call, sleepers_of
 from .events import SenderDry
 from .options import SendBuffer
 from .stacks.base import Buffer, Outgoing, SendExtras, StackSocket
@@ -45,6 +46,7 @@ class SendRoom:
     ) -> None:
         self.raw = raw
         self.loop = loop
+        self.sleepers = sleepers_of(loop)
         # While reading is paused no SENDER_DRY is heard: what an association may have is not limited then.
         self.deaf = False
         self.looks = 0
@@ -196,7 +198,7 @@ class SendRoom:
             if self._timer.when() <= self.loop.time() + pause:
                 return
             self._timer.cancel()
-        self._timer = self.loop.call_later(pause, call, weakref.WeakMethod(self.look))
+        self._timer = self.loop.call_later(pause, call, weakref.ref(self), SendRoom.look)
 
     def look(self) -> None:
         """Let those that wait try again, as nothing else may tell them (called by the loop)."""

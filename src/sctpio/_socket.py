@@ -7,17 +7,20 @@ once; what was received stays readable.
 
 import asyncio
 import errno
-import weakref
 from collections.abc import Callable, Sequence
 
 from ._association import Association
-from ._carrier import MOST_STALL_PAUSE, STALL_PAUSE, Carrier, call
+from ._carrier import MOST_STALL_PAUSE, STALL_PAUSE, Carrier
 from ._ending import alive, ended_by
+from ._waiting import call
 from .address import Address
 from .errors import EndOfAssociation, MessageTooLargeError
 from .events import Event
 from .message import Message
 from .stacks.base import EOF, MORE, EndWatch, Outgoing, SendOne, StackSocket
+
+# The state of a batch after which nothing is left.
+DRAINED = -errno.EAGAIN
 
 
 class Socket(Carrier):
@@ -62,9 +65,11 @@ class Socket(Carrier):
     def _read(self, *, most: int | None = None, queued: bool = False) -> None:
         """Read a batch, or all that is queued; all there is, where the association has failed."""
         association = self.association
-        if self.raw.fileno() < 0:
+        if not self.reading and self.raw.fileno() < 0:
             return
-        room = association.intake.room
+        # Attributes and not properties, which cost a call: this is done for every wake-up.
+        intake = association.intake
+        room = intake.limit - intake.unread_bytes
         try:
             state = self._read_queued(room) if queued else self._read_batch(room, most)
             while state == MORE and (self._failure or association.lost is not None):
@@ -73,7 +78,7 @@ class Socket(Carrier):
             association.finish(error)
             self.abort(association, b"")
             return
-        if state not in (MORE, EOF, -errno.EAGAIN):
+        if state < 0 and state != DRAINED:
             self.note_failure(-state)
         if association.lost is not None or self._failure:
             self._failed()
@@ -81,7 +86,7 @@ class Socket(Carrier):
             self._inbound_ended()
         if association.over:
             self.release(association)
-        elif association.intake.full and not association.discarding:
+        elif intake.unread_bytes >= intake.limit and not association.discarding:
             if self._pause():
                 # Whoever waits for another stream may now wait for ever: let it see.
                 association.wake_all()
@@ -141,9 +146,9 @@ class Socket(Carrier):
                 self._watch = self.raw.watch_end()
             except OSError:
                 # Out of descriptors: look now and then.
-                self._look_again = self.loop.call_later(MOST_STALL_PAUSE, call, weakref.WeakMethod(self.look))
+                self._look_again = self.loop.call_later(MOST_STALL_PAUSE, call, self._me, type(self).look)
                 return
-            self.loop.add_reader(self._watch.fileno(), call, weakref.WeakMethod(self.on_news))
+            self.loop.add_reader(self._watch.fileno(), call, self._me, type(self).on_news)
 
     def _unwatch(self) -> None:
         if self._watch is not None:
@@ -225,7 +230,7 @@ class Socket(Carrier):
         pause = min(STALL_PAUSE * 2**self._stalls, MOST_STALL_PAUSE)
         self._stalls = min(self._stalls + 1, 10)
         if self._stall is None:
-            self._stall = self.loop.call_later(pause, call, weakref.WeakMethod(self.after_stall))
+            self._stall = self.loop.call_later(pause, call, self._me, type(self).after_stall)
 
     def after_stall(self) -> None:
         """Watch for room again."""

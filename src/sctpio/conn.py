@@ -6,7 +6,7 @@ down), `AssociationAbortedError`, `AssociationLostError`, `ClosedError` (closed 
 
 import errno
 import warnings
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar, overload
 
@@ -234,8 +234,8 @@ class Conn:
         claimed streams' unread messages fill the buffer, so that none could ever come.
         """
         inbox = self._association.intake.inbox
-        if not inbox.messages:
-            await self._wait(inbox)
+        while not inbox.messages:
+            await self._more(inbox)
         return self._take(inbox)
 
     async def receive_many(self, limit: int | None = None) -> list[Message]:
@@ -243,22 +243,22 @@ class Conn:
         if limit is not None and limit < 1:
             raise ValueError(f"limit is {limit!r}; it takes a number from 1, or None")
         inbox = self._association.intake.inbox
-        if not inbox.messages:
-            await self._wait(inbox)
+        while not inbox.messages:
+            await self._more(inbox)
         messages = self._association.intake.take_all(inbox, limit)
         if not self._link.carrier.reading:
             self._link.carrier.resume()
         return messages
 
-    async def _wait(self, inbox: Inbox) -> None:
-        """Wait until there is something in an inbox."""
+    def _more(self, inbox: Inbox) -> Coroutine[Any, Any, None]:
+        """Give what waits until there may be something in an inbox; raises how the association ended."""
         association = self._association
-        while not inbox.messages:
-            association.check_alive()
-            if association.intake.full:
-                await association.intake.wait(inbox.waiters, inbox)
-            else:
-                await inbox.waiters.wait()
+        if association.end is not None or association.inbound_over:
+            raise association.outcome()
+        intake = association.intake
+        if intake.unread_bytes >= intake.limit:
+            return intake.wait(inbox.waiters, inbox)
+        return inbox.waiters.wait()
 
     def _take(self, inbox: Inbox) -> Message:
         """Give the oldest message of an inbox."""
@@ -273,9 +273,9 @@ class Conn:
     async def __anext__(self) -> Message:
         # What `receive` does, without a call for it: this is done for every message.
         inbox = self._association.intake.inbox
-        if not inbox.messages:
+        while not inbox.messages:
             try:
-                await self._wait(inbox)
+                await self._more(inbox)
             except EndOfAssociation:
                 raise StopAsyncIteration from None
         message = self._association.intake.take(inbox)

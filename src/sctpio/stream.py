@@ -44,8 +44,8 @@ class Stream:
         Raises StreamOutOfRangeError where the peer has no such outbound stream.
         """
         inbox = self._claim()
-        if not inbox.messages:
-            await self._conn._wait(inbox)
+        while not inbox.messages:
+            await self._conn._more(inbox)
         return self._conn._take(inbox)
 
     async def reset(self) -> None:

@@ -95,7 +95,7 @@ async def test_a_callback_takes_one_batch_and_lets_others_run(
         batch = list(records)
         if self is server:
             log.append((len(batch), sum(record[1] for record in batch)))
-        return Batch(state, iter(batch), arena)
+        return state, batch, arena
 
     async def tick() -> None:
         while True:

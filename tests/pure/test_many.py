@@ -178,7 +178,7 @@ class Script:
             arena += data
             if not self._queue:
                 os.read(self._pipe[0], 1)
-        return Batch(MORE if self._queue else self.state, iter(records), arena)
+        return MORE if self._queue else self.state, records, arena
 
     def listen(self, backlog: int) -> None:
         self.log.append(("listen", backlog))

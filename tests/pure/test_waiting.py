@@ -1,21 +1,42 @@
 """Waiters: who is first, and what cancelling does."""
 
 import asyncio
+import contextvars
+import weakref
+from collections.abc import Callable
 
 import pytest
 
-from sctpio._waiting import Waiters, held_by
+from sctpio._waiting import Waiters, call, sleepers_of
 
 
-async def start(waiters: Waiters, count: int, order: list[int]) -> list[asyncio.Task[None]]:
+async def start(waiters: Waiters, count: int, order: list[int], first: int = 0) -> list[asyncio.Task[None]]:
+    """Have tasks wait that put their numbers into `order`, from `first` on."""
+
     async def wait(number: int) -> None:
         await waiters.wait()
         order.append(number)
 
-    tasks = [asyncio.create_task(wait(number)) for number in range(count)]
+    waiting = len(waiters)
+    tasks = [asyncio.create_task(wait(first + number)) for number in range(count)]
     await asyncio.sleep(0)
-    assert len(waiters) == count
+    assert len(waiters) == waiting + count
     return tasks
+
+
+class Callee:
+    """What the loop knows only weakly, with one method."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.sleepers = sleepers_of(asyncio.get_running_loop())
+        self.work = work
+
+    def do(self) -> None:
+        self.work()
+
+    def called(self) -> None:
+        """Be called as by the loop."""
+        call(weakref.ref(self), Callee.do)
 
 
 async def test_tasks_are_woken_in_order_one_at_a_time() -> None:
@@ -30,7 +51,7 @@ async def test_tasks_are_woken_in_order_one_at_a_time() -> None:
     waiters.wake_all()
     await asyncio.gather(*tasks)
     assert order == [0, 1, 2]
-    assert not held_by(asyncio.get_running_loop())
+    assert not sleepers_of(asyncio.get_running_loop()).held
 
 
 async def test_as_many_are_woken_as_there_is_something_for() -> None:
@@ -45,7 +66,7 @@ async def test_as_many_are_woken_as_there_is_something_for() -> None:
     await asyncio.gather(*tasks)
     assert order == [0, 1, 2, 3]
     waiters.wake(5)
-    assert not held_by(asyncio.get_running_loop())
+    assert not sleepers_of(asyncio.get_running_loop()).held
 
 
 async def test_the_turn_of_a_woken_and_cancelled_task_passes_on() -> None:
@@ -59,7 +80,7 @@ async def test_the_turn_of_a_woken_and_cancelled_task_passes_on() -> None:
     with pytest.raises(asyncio.CancelledError):
         await tasks[2]
     assert len(waiters) == 0
-    assert not held_by(asyncio.get_running_loop())
+    assert not sleepers_of(asyncio.get_running_loop()).held
 
 
 async def test_a_task_cancelled_in_its_sleep_wakes_nobody() -> None:
@@ -88,3 +109,147 @@ async def test_a_task_whose_try_failed_goes_to_the_head() -> None:
     assert order == [9]
     waiters.wake()
     await asyncio.gather(*tasks)
+
+
+async def test_what_a_callback_wakes_goes_on_when_the_callback_has_ended() -> None:
+    loop = asyncio.get_running_loop()
+    waiters, sleepers, order = Waiters(loop), sleepers_of(loop), list[int]()
+    tasks = await start(waiters, 2, order)
+    seen: list[list[int]] = []
+
+    def wake() -> None:
+        waiters.wake(2)
+        seen.append(list(order))
+
+    def callback() -> None:
+        Callee(wake).called()
+        seen.append(list(order))
+
+    loop.call_soon(callback)
+    await asyncio.gather(*tasks)
+    assert seen == [[], [0, 1]]
+    assert not sleepers.held
+
+
+async def test_a_task_that_goes_on_in_a_callback_is_itself() -> None:
+    """Its context and the task itself are as in any other step of it."""
+    loop = asyncio.get_running_loop()
+    waiters = Waiters(loop)
+    variable = contextvars.ContextVar("variable", default=0)
+    current: list[asyncio.Task[object] | None] = []
+
+    async def wait() -> int:
+        variable.set(7)
+        await waiters.wait()
+        current.append(asyncio.current_task())
+        # It can sleep again at once.
+        await waiters.wait()
+        return variable.get()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+
+    def wake() -> None:
+        Callee(waiters.wake).called()
+        current.append(asyncio.current_task())
+
+    loop.call_soon(wake)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert current == [task, None]
+    assert len(waiters) == 1
+    waiters.wake()
+    assert await task == 7
+
+
+async def test_a_task_that_goes_on_can_cancel_or_wake_the_next() -> None:
+    loop = asyncio.get_running_loop()
+    waiters, others, sleepers, order = Waiters(loop), Waiters(loop), sleepers_of(loop), list[int]()
+
+    async def first() -> None:
+        await waiters.wait()
+        tasks[0].cancel()
+        others.wake()
+
+    begun = asyncio.create_task(first())
+    await asyncio.sleep(0)
+    tasks = await start(waiters, 2, order)
+    other = await start(others, 1, order, first=5)
+
+    loop.call_soon(Callee(lambda: waiters.wake(2)).called)
+    results = await asyncio.gather(begun, *tasks, *other, return_exceptions=True)
+    # The turn of the cancelled one passed on.
+    assert isinstance(results[1], asyncio.CancelledError)
+    assert sorted(order) == [1, 5]
+    assert not sleepers.held
+
+
+async def test_one_that_ends_the_program_does_not_take_the_others_along() -> None:
+    loop = asyncio.get_running_loop()
+    waiters, order = Waiters(loop), list[int]()
+
+    async def ending() -> None:
+        await waiters.wait()
+        raise SystemExit(3)
+
+    ended = asyncio.create_task(ending())
+    await asyncio.sleep(0)
+    rest = await start(waiters, 1, order)
+    raised: list[BaseException] = []
+
+    def callback() -> None:
+        try:
+            Callee(waiters.wake_all).called()
+        except SystemExit as error:
+            raised.append(error)
+
+    loop.call_soon(callback)
+    await asyncio.gather(*rest)
+    assert len(raised) == 1
+    with pytest.raises(SystemExit):
+        ended.result()
+    assert order == [0]
+
+
+async def test_a_cancelled_sleep_gives_the_message_of_its_cancelling() -> None:
+    waiters = Waiters(asyncio.get_running_loop())
+    tasks = await start(waiters, 1, [])
+    tasks[0].cancel("enough")
+    with pytest.raises(asyncio.CancelledError, match="enough"):
+        await tasks[0]
+    assert len(waiters) == 0
+
+
+async def test_a_task_that_goes_on_may_be_the_last_to_know_what_was_called() -> None:
+    loop = asyncio.get_running_loop()
+    waiters = Waiters(loop)
+    kept = [Callee(waiters.wake)]
+    gone = weakref.ref(kept[0])
+
+    async def drop() -> None:
+        await waiters.wait()
+        kept.clear()
+        assert gone() is None
+
+    task = asyncio.create_task(drop())
+    await asyncio.sleep(0)
+    loop.call_soon(call, gone, Callee.do)
+    await task
+    # The loop may call once more.
+    call(gone, Callee.do)
+
+
+async def test_tasks_written_in_python_sleep_as_well() -> None:
+    """asyncio has two: what a `Sleep` has of a Future is enough for both."""
+    loop = asyncio.get_running_loop()
+    waiters, sleepers = Waiters(loop), sleepers_of(loop)
+    made: type[asyncio.Task[object]] = asyncio.tasks._PyTask  # type: ignore[attr-defined]
+    tasks = [made(waiters.wait(), loop=loop) for _ in range(2)]
+    await asyncio.sleep(0)
+    tasks[0].cancel("enough")
+    with pytest.raises(asyncio.CancelledError, match="enough"):
+        await tasks[0]
+
+    loop.call_soon(Callee(waiters.wake).called)
+    await tasks[1]
+    assert not sleepers.held

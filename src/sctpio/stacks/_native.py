@@ -11,16 +11,27 @@ import struct
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .._codec import OUTGOING, RECORD, Codec
 from ..address import Address
 from ..events import Event
 from ..options import FragmentInterleave, NoDelay, Option, Scope
-from .base import ALWAYS_SUBSCRIBED, RECORDS, Batch, Buffer, EndWatch, Outgoing, SendExtras, StackSocket, T
+from .base import (
+    ALWAYS_SUBSCRIBED,
+    RECORDS,
+    Batch,
+    Buffer,
+    EndWatch,
+    Outgoing,
+    RawRecord,
+    SendExtras,
+    StackSocket,
+    T,
+)
 
 if TYPE_CHECKING:
     from ._kernel import FFI, CData, Contract
@@ -31,6 +42,9 @@ LEAST_ARENA = 64 * 1024
 
 SOL_SCTP = 132
 EVENT_SUBSCRIPTION = struct.Struct("=iHBx")
+
+# The first record's fields. Any: what struct gives.
+unpack_record: Callable[[memoryview], Any] = RECORD.unpack_from
 
 # Link-local sources that a socket remembers with their scope.
 MOST_SCOPED = 64
@@ -165,10 +179,14 @@ class NativeSocket(ABC):
         count = self._lib.sctpio_receive(
             self._fd, scratch.arena, size, scratch.records, most or RECORDS, state
         )
-        if count < 0:
-            check(count, "receive")
-        records = RECORD.iter_unpack(scratch.record_bytes[: count * RECORD.size])
-        return Batch(state[0], records, scratch.arena_bytes)
+        records: Iterable[RawRecord]
+        if count == 1:
+            records = (unpack_record(scratch.record_bytes),)
+        else:
+            if count < 0:
+                check(count, "receive")
+            records = RECORD.iter_unpack(scratch.record_bytes[: count * RECORD.size])
+        return state[0], records, scratch.arena_bytes
 
     def send(
         self,

@@ -1,11 +1,11 @@
 """What a stack is to the rooms above it: bytes in, bytes out, OSError up.
 
 `Stack` makes sockets; a `StackSocket` is one descriptor that can be polled. Nothing here waits: what
-would block says so in its result (`None`, `False`, `Batch.state`), every other failure is an OSError with
+would block says so in its result (`None`, `False`, a batch's state), every other failure is an OSError with
 its errno.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from .._codec import Codec
@@ -19,7 +19,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 T = TypeVar("T", bound=Option)
 
-# How a batch ended (Batch.state); every other value is a negative errno.
+# How a batch ended (its state); every other value is a negative errno.
 MORE = 0
 EOF = 1
 
@@ -44,12 +44,9 @@ class Arena(Protocol):
 RECORDS = 128
 
 
-class Batch(NamedTuple):
-    """What one call received. Valid until the same thread receives again: take the slices at once."""
-
-    state: int
-    records: Iterator[RawRecord]
-    arena: Arena
+# What one call received: how it ended, and records that name slices of an arena. Valid until the same thread
+# receives again: take the slices at once. A plain tuple, as there is one for every wake-up.
+Batch: TypeAlias = tuple[int, Iterable[RawRecord], Arena]
 
 
 @dataclass(frozen=True, slots=True)
