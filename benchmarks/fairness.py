@@ -40,7 +40,7 @@ from sctpio import (
     listen,
     usrsctp_config,
 )
-from sctpio._carrier import call as reading
+from sctpio._waiting import call as reading
 
 HERE = Path(__file__).resolve()
 RESULTS = HERE.parent / "results" / "fairness.json"
@@ -128,7 +128,7 @@ class Callbacks:
             run(handle)
             self.seconds[kind].append(time.perf_counter() - began)
 
-        asyncio.Handle._run = timed  # type: ignore[method-assign]
+        asyncio.Handle._run = timed  # type: ignore[assignment, method-assign]
 
 
 async def woken_late(until: asyncio.Event) -> list[float]:

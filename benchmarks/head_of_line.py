@@ -505,7 +505,8 @@ def write_block(page: Path, mark: str, text: str) -> None:
 
 def in_guest(script: Path, arguments: Sequence[str], memory: int = 1024) -> int:
     """Run a benchmark in a guest with so many MiB: its exit status."""
-    command = [GUEST, "--memory", str(memory), "--timeout", "1800", sys.executable, str(script), *arguments]
+    guest = [str(GUEST), "--memory", str(memory), "--timeout", "1800"]
+    command = [*guest, sys.executable, str(script), *arguments]
     return subprocess.run(command, check=False).returncode
 
 

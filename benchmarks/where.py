@@ -153,6 +153,8 @@ async def main() -> None:
             if not left:
                 return
 
+    waiting = loop.create_future()
+
     async def bare() -> None:
         nonlocal waiting
         waiting = loop.create_future()
@@ -172,7 +174,6 @@ async def main() -> None:
     one, many = await in_loop(1, a_batch), await in_loop(BATCH, a_batch)
     each = (many - one) / (BATCH - 1)
     carrier._set_reading(False)
-    waiting: asyncio.Future[None] = loop.create_future()
     loop.add_reader(ours.fileno(), woken)
     tell("a message, received by `async for`", each)
     tell("a wake-up besides, whatever the number of messages", one - each)
