@@ -154,19 +154,17 @@ def cases(place: Place) -> Iterator[Case]:
     some, few = present(C, C_BATCHES, SCTPIO, SCTPIO_BATCHES, PYSCTP), present(C, SCTPIO, PYSCTP)
     quick = present(C, SCTPIO, SCTPIO_BATCHES, PYSCTP, TCP)
     small = place.small
-    # What is counted hardly varies, and takes long.
-    rounds = 3 if place.counted else ROUNDS
     if not place.guest:
         yield Case(IMPORT, "", tuple(IMPORTS), quick=tuple(IMPORTS))
     yield Case(BASE, "work=flood", everyone, small, quick=quick)
     yield Case(ECHO, "work=echo", everyone, place.trips, quick=quick)
-    yield Case(of_size(16), "work=flood size=16", some, small, rounds)
-    yield Case(of_size(1024), "work=flood size=1024", some, small, rounds)
+    yield Case(of_size(16), "work=flood size=16", some, small)
+    yield Case(of_size(1024), "work=flood size=1024", some, small)
     yield Case(of_size(16384), "work=flood size=16384", some, place.medium, quick=few)
     # A message larger than the send buffer cannot be sent.
     yield Case(of_size(262144), "work=flood size=262144 send_buffer=1048576", some, place.large)
     for streams in STREAMS[1:]:
-        yield Case(of_streams(streams), f"work=flood streams={streams}", few, small, rounds)
+        yield Case(of_streams(streams), f"work=flood streams={streams}", few, small)
     yield Case(SETUP, "work=setup", present(C, SCTPIO, UVLOOP, PYSCTP, TCP), place.setups)
     words = "work=idle associations=101 memory=python"
     others = () if place.counted else present(PYSCTP, TCP)
@@ -183,6 +181,4 @@ def cases(place: Place) -> Iterator[Case]:
             if mode == "many":
                 who = (*who, CONNS)
             words = f"work=flood mode={mode} associations={associations}"
-            # To set up a thousand takes long.
-            times = 2 if place.counted and associations == 1000 else rounds
-            yield Case(of_associations(associations, mode), words, who, max(small, 4 * associations), times)
+            yield Case(of_associations(associations, mode), words, who, max(small, 4 * associations))
