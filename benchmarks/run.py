@@ -28,7 +28,7 @@ BUILD = ROOT / BUILT
 RESULTS = ROOT / "benchmarks" / "results"
 CONTENDERS = ROOT / "benchmarks" / "contenders"
 GUEST = ROOT / "tests" / "guest" / "run"
-SECONDS = {False: 1800, True: 600}
+SECONDS = {False: 3600, True: 600}
 MEMORY = "2048"
 
 

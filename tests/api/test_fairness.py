@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from sctpio import Conn, Endpoint, Listener, Mode, connect, listen, open_endpoint
+from sctpio._codec import MSG_NOTIFICATION
 from sctpio.stacks._native import ARENA, NativeSocket
 from sctpio.stacks.base import RECORDS, Batch
 from support import PATIENCE, StackSocketType, connected, settled, until
@@ -126,3 +127,41 @@ async def test_a_callback_takes_one_batch_and_lets_others_run(
     assert max(size for _, size in batches) <= ARENA
     full = [entry is not None and entry[0] == most for entry in seen]
     assert not any(this and following for this, following in pairwise(full))
+
+
+@pytest.mark.parametrize("mode", Mode, ids=[mode.value for mode in Mode])
+async def test_a_task_goes_on_in_the_callback_that_found_its_message(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for the loop's next turn, which would cost as much again."""
+    receive = StackSocketType.receive
+    log: list[str] = []
+
+    def noted(self: NativeSocket, room: int, limit: int | None = None) -> Batch:
+        state, records, arena = receive(self, room, limit)
+        batch = list(records)
+        if self is server and any(not record[2] & MSG_NOTIFICATION for record in batch):
+            log.append("read")
+        return state, batch, arena
+
+    async def tick() -> None:
+        while True:
+            log.append("turn")
+            await asyncio.sleep(0)
+
+    async def take() -> None:
+        async for message in pair.server:
+            log.append(message.data.decode())
+
+    async with connected(listen_with={"mode": mode}) as pair:
+        server = pair.server._link.carrier.raw
+        monkeypatch.setattr(StackSocketType, "receive", noted)
+        taker, ticker = asyncio.create_task(take()), asyncio.create_task(tick())
+        for number in range(20):
+            await pair.client.send(b"%d" % number)
+            await until(lambda: str(number) in log)  # noqa: B023
+        for task in (taker, ticker):
+            task.cancel()
+        await asyncio.gather(taker, ticker, return_exceptions=True)
+    received = [log[at + 1] for at, entry in enumerate(log) if entry == "read"]
+    assert received == [str(number) for number in range(20)]
