@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ._link import Link
 from ._socket import Socket
-from ._waiting import Waiters
+from ._waiting import Waiters, call, sleepers_of
 from .errors import ClosedError
 from .events import Event
 from .options import Status
@@ -29,6 +29,7 @@ class Acceptor:
         self.loop = loop
         self.wakeups = 0
         self._thread = threading.get_ident()
+        self.sleepers = sleepers_of(loop)
         self._waiters = Waiters(loop)
         self._reading = False
 
@@ -72,7 +73,7 @@ class Acceptor:
             return
         self._reading = on
         if on:
-            self.loop.add_reader(self.raw.fileno(), _on_readable, weakref.ref(self))
+            self.loop.add_reader(self.raw.fileno(), call, weakref.ref(self), Acceptor.on_readable)
         else:
             self.loop.remove_reader(self.raw.fileno())
 
@@ -108,9 +109,3 @@ def _started(sock: Socket) -> Link:
         link.abort()
         raise
     return link
-
-
-def _on_readable(reference: "weakref.ref[Acceptor]") -> None:
-    acceptor = reference()
-    if acceptor is not None:
-        acceptor.on_readable()
