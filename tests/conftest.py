@@ -8,7 +8,7 @@ import pytest
 import uvloop
 from hypothesis import settings
 
-from sctpio import Mode
+from sctpio import Mode, _pace
 from support import STACK, Style
 
 # How long an example takes says nothing on a machine that does other things, too.
@@ -81,3 +81,10 @@ def _mode(request: pytest.FixtureRequest) -> Iterator[None]:
     Style.mode = getattr(request, "param", Mode.ONE_TO_ONE)
     yield
     Style.mode = Mode.ONE_TO_ONE
+
+
+@pytest.fixture
+def full_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have batches of the size that was asked for from the first one on, however long turns take."""
+    monkeypatch.setattr(_pace, "FIRST_HALVINGS", 0)
+    monkeypatch.setattr(_pace, "LONG_TURN", float("inf"))

@@ -19,6 +19,7 @@ from typing import Any
 
 from ._association import Association
 from ._codec import MSG_CTRUNC, MSG_EOR, MSG_NOTIFICATION, UNORDERED
+from ._pace import MUCH, pace_of
 from ._waiting import Waiters, call, sleepers_of
 from .address import Address
 from .errors import DecodeError
@@ -49,8 +50,9 @@ class Carrier(ABC):
     def __init__(self, raw: StackSocket, loop: asyncio.AbstractEventLoop, batch: int) -> None:
         self.raw = raw
         self.loop = loop
-        # Messages and events that one callback takes.
+        # Messages and events that one callback takes at most.
         self.batch = batch
+        self._pace = pace_of(loop)
         self.wakeups = 0
         self.pauses = 0
         # Tasks that wait until a pause of the reading is over.
@@ -141,7 +143,7 @@ class Carrier(ABC):
 
     def _read_batch(self, room: int, most: int | None = None) -> int:
         """Take what one call gives: runs of messages, and events in their places between them."""
-        state, records, arena = self.raw.receive(room, most or self.batch)
+        state, records, arena = self.raw.receive(room, most or self.batch >> self._pace.halvings or 1)
         messages: list[Message] = []
         size, whole = 0, True
         last, last_identifier, address = self._last_source
@@ -193,6 +195,8 @@ class Carrier(ABC):
             messages.append(message)
         self._last_source = last, last_identifier, address
         if messages:
+            if state == MORE or len(messages) >= MUCH:
+                self._pace.much()
             self._take_messages(messages, size, whole)
         return state
 

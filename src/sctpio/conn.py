@@ -598,7 +598,7 @@ def connect(
     else the kernel's choice. `options` are set, and `events` subscribed, before the first packet; those
     events are kept for the first `conn.events()`. `receive_buffer` is how many bytes may be unread before
     reading pauses, `max_message_size` the largest message taken; both in bytes. `receive_batch` is how many
-    messages are taken before other callbacks of the loop run.
+    messages are taken at most before other callbacks of the loop run; fewer while its turns are long.
 
     Cancelling it closes the socket and stops the INITs; how long to try is the caller's `asyncio.timeout`,
     or InitMsg. Raises OSError: ConnectionRefusedError, TimeoutError, EADDRINUSE and the like; ValueError for

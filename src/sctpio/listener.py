@@ -162,8 +162,8 @@ def listen(
     every address of the host. `options` are set before bind, and associations start with them; `events` are
     subscribed before listen, and each `Conn` keeps them for its first `events()`. `receive_buffer` and
     `max_message_size` (bytes) hold for each association; `receive_batch` is how many messages a socket gives
-    before other callbacks of the loop run: with a thousand of them busy, a small one keeps other tasks
-    prompt. `backlog` is how many may wait for `accept`, None
+    at most before other callbacks of the loop run; fewer while its turns are long, as with a thousand of
+    them busy. `backlog` is how many may wait for `accept`, None
     as many as the kernel allows.
 
     With `mode=Mode.ONE_TO_MANY` all associations share one socket; then `slow_reader` says what happens when

@@ -82,6 +82,7 @@ async def test_an_endpoint_hears_all_flooding_associations_alike() -> None:
     check_shares(counts)
 
 
+@pytest.mark.usefixtures("full_batches")
 @pytest.mark.parametrize("most", [1, 7, RECORDS])
 @pytest.mark.parametrize("mode", Mode, ids=[mode.value for mode in Mode])
 async def test_a_callback_takes_one_batch_and_lets_others_run(

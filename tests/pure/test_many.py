@@ -54,6 +54,9 @@ from sctpio._opening import Settings
 from sctpio.stacks.base import MORE, Batch, Outgoing, RawRecord, SendExtras, Stack, StackSocket
 from support import settled, until
 
+# What a batch has is told exactly.
+pytestmark = pytest.mark.usefixtures("full_batches")
+
 T = TypeVar("T", bound=Option)
 
 HERE = Address("127.0.0.1", 5000)
