@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from sctpio import Conn, Endpoint, Listener, Mode, connect, listen, open_endpoint
+from sctpio import Conn, Endpoint, Listener, Mode, ReceiveBuffer, _pace, connect, listen, open_endpoint
 from sctpio._codec import MSG_NOTIFICATION
 from sctpio.stacks._native import ARENA, NativeSocket
 from sctpio.stacks.base import RECORDS, Batch
@@ -128,6 +128,41 @@ async def test_a_callback_takes_one_batch_and_lets_others_run(
     assert max(size for _, size in batches) <= ARENA
     full = [entry is not None and entry[0] == most for entry in seen]
     assert not any(this and following for this, following in pairwise(full))
+
+
+@pytest.mark.parametrize(
+    ("long_turn", "sizes"), [(float("inf"), [16, 32, 64, 128]), (-1.0, [16, 8, 8, 8])], ids=["short", "long"]
+)
+@pytest.mark.parametrize("mode", Mode, ids=[mode.value for mode in Mode])
+async def test_batches_follow_the_length_of_turns(
+    mode: Mode, long_turn: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They begin small, grow while turns are short, and get smaller after a long one."""
+    receive = StackSocketType.receive
+    seen: list[int] = []
+
+    def noted(self: NativeSocket, room: int, limit: int | None = None) -> Batch:
+        state, records, arena = receive(self, room, limit)
+        batch = list(records)
+        if self is server:
+            seen.append(len(batch))
+        return state, batch, arena
+
+    monkeypatch.setattr(_pace, "LONG_TURN", long_turn)
+    options = (ReceiveBuffer(1 << 20),)
+    async with connected(listen_with={"mode": mode, "options": options}) as pair:
+        carrier = pair.server._link.carrier
+        server = carrier.raw
+        carrier._set_reading(False)
+        for _ in range(sum(sizes)):
+            await pair.client.send(b"x")
+        await pair.client.flush()
+        monkeypatch.setattr(StackSocketType, "receive", noted)
+        carrier._set_reading(True)
+        for _ in range(sum(sizes)):
+            await pair.server.receive()
+        await pair.server.abort()
+    assert seen[: len(sizes)] == sizes
 
 
 @pytest.mark.parametrize("mode", Mode, ids=[mode.value for mode in Mode])
