@@ -199,8 +199,11 @@ class Link:
         self.carrier.note_failure(code)
         self.carrier.read_now()
         if not association.over and not alive(self.carrier.raw, association.id):
-            association.finish(ended_by(code, association.lost, association.peer))
-            self.carrier.release(association)
+            # The event that tells how it ended may have come between the two.
+            self.carrier.read_now()
+            if not association.over:
+                association.finish(ended_by(code, association.lost, association.peer))
+                self.carrier.release(association)
         if association.end is None and not association.inbound_over:
             return error
         return association.outcome()

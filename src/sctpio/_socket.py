@@ -122,8 +122,14 @@ class Socket(Carrier):
                 self._set_reading(False)
                 self._set_reading(True)
             return
+        self._read_rest()
         code = self._failure or self.raw.error()
         association.finish(ended_by(code, association.lost, association.peer))
+
+    def _read_rest(self) -> None:
+        """Read what came since: when the stack has no such association, the event that tells is queued."""
+        while self._read_batch(self.association.intake.room) == MORE:
+            pass
 
     def _inbound_ended(self) -> None:
         """The socket reads as ended: the association is over, or ends when our own data is delivered."""
@@ -132,9 +138,7 @@ class Socket(Carrier):
         if association.over:
             return
         if not alive(self.raw, association.id):
-            # The event that says so may have come since the socket was read.
-            while self._read_batch(association.intake.room) == MORE:
-                pass
+            self._read_rest()
             if association.lost is not None:
                 association.finish(
                     ended_by(self._failure or self.raw.error(), association.lost, association.peer)

@@ -1,10 +1,12 @@
 """How an association ends, what every later call says, and who is woken."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -23,11 +25,14 @@ from sctpio import (
     RtoInfo,
     SendBuffer,
     ShutdownEvent,
+    _link,
     connect,
     listen,
 )
 from sctpio._ending import alive
-from support import STACK, Pair, associations, connected, until
+from sctpio.stacks._native import NativeSocket
+from sctpio.stacks.base import StackSocket
+from support import STACK, Pair, StackSocketType, associations, connected, until
 
 
 def calls(conn: Conn) -> list[Callable[[], Coroutine[Any, Any, Any]]]:
@@ -312,3 +317,26 @@ async def test_the_kernels_silence_after_an_abort_does_not_hang_a_later_receive(
         async with asyncio.timeout(10):
             with pytest.raises(AssociationAbortedError):
                 await pair.server.receive()
+
+
+async def test_an_end_between_two_looks_is_told_as_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The association can end gracefully after the socket was read and before the stack is asked for it."""
+    shutdown = StackSocketType.shutdown
+
+    def refused(self: NativeSocket, association_id: int) -> None:
+        raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    def asked_late(raw: StackSocket, association_id: int) -> bool:
+        # The loop is held; the stack goes on.
+        assert isinstance(raw, NativeSocket)
+        shutdown(raw, association_id)
+        while alive(raw, association_id):
+            time.sleep(0.001)
+        return False
+
+    async with connected() as pair:
+        monkeypatch.setattr(StackSocketType, "shutdown", refused)
+        monkeypatch.setattr(_link, "alive", asked_late)
+        await pair.client.close()
+        with pytest.raises(EndOfAssociation):
+            await pair.server.receive()
