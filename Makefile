@@ -3,15 +3,24 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 ARGS ?=
+MINUTES ?=
+SOAK ?= 3600
 STACK ?=
 RECORD ?=
 # make bench ONLY=echo PLACES="uml 6.12"
 QUICK ?=
 ONLY ?=
 PLACES ?=
+# make mutants MODULE="sctpio._loop.waiting sctpio._abi.codec" SAMPLE=50
+MODULE ?= sctpio._loop.waiting
+SAMPLE ?=
+
+SANITIZE := sanitize sanitize-usrsctp sanitize-kernel
+KERNELS := kernel-6.12 sanitize-6.12
 
 .NOTPARALLEL:
-.PHONY: help demo test test-kernels sanitize lint docs bench bench-behaviour bench-guard dist clean
+.PHONY: help demo test test-all test-kernels test-pythons test-sid sanitize soak mutants lint docs
+.PHONY: bench bench-behaviour bench-stalls bench-guard dist clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -19,14 +28,30 @@ help: ## this list
 demo: .venv/.base ## an echo server and client, on this host's kernel or usrsctp; STACK=kernel: in a guest if need be
 	@$(PY) examples/demo.py $(STACK)
 
-test: .venv/.test ## the pure tier and usrsctp on this host, the kernel tier where SCTP is; a summary at the end
+test: .venv/.test ## every promise: the pure tier and usrsctp on this host, the kernel tier where SCTP is (9 min)
 	@$(PY) tests/tiers.py pure usrsctp kernel -- $(ARGS)
 
+test-all: .venv/.test ## all tests on both loops, endurance, sanitizers, Pythons, Linux 6.12; MINUTES=50: what fits
+	@$(PY) tests/tiers.py --everything $(if $(MINUTES),--minutes $(MINUTES)) \
+		pure usrsctp unaccelerated kernel $(SANITIZE) $(KERNELS) 'pure-*' 'api-*' 'eager-*' -- $(ARGS)
+
+test-pythons: .venv/.test ## all tests that need no kernel, on each claimed Python that is here: PATH, pyenv
+	@$(PY) tests/tiers.py --everything pure 'pure-*' usrsctp 'usrsctp-*' 'eager-*' -- $(ARGS)
+
+test-sid: ## the same on the newest CPython of Debian sid, in a chroot under .guest; as root
+	@.ci/sid "$(ARGS)"
+
 test-kernels: .venv/.test ## the kernel tiers on Linux 6.12 under QEMU: slow
-	@$(PY) tests/tiers.py kernel-6.12 sanitize-6.12 -- $(ARGS)
+	@$(PY) tests/tiers.py $(KERNELS) -- $(ARGS)
 
 sanitize: .venv/.test ## the C built with sanitizers, over a corpus of lies and on a kernel
-	@$(PY) tests/tiers.py sanitize sanitize-usrsctp sanitize-kernel -- $(ARGS)
+	@$(PY) tests/tiers.py --everything $(SANITIZE) -- $(ARGS)
+
+soak: .venv/.test ## chance and signals against the waiting room on usrsctp, for an hour; SOAK=60: a minute
+	@SCTPIO_STACK=usrsctp $(PY) tests/soak.py --seconds $(SOAK)
+
+mutants: .venv/.test ## changes of MODULE that no pure test notices, one place at a time; SAMPLE=50: that many
+	@nice $(PY) tests/mutants.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE))
 
 lint: .venv/.test .venv/.lint ## format, style, types and layers
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && .venv/bin/lint-imports
@@ -44,6 +69,9 @@ bench-behaviour: .venv/.test .venv/.bench ## the rest of the pages: head-of-line
 	@$(PY) benchmarks/fairness.py
 	@$(PY) benchmarks/fairness.py --report docs/performance-fairness.md
 
+bench-stalls: .venv/.test ## silences and drops under floods, defaults beside tuned, recorded in docs/stalls.md (15 min)
+	@$(PY) benchmarks/stalls.py && $(PY) benchmarks/stalls.py --report docs/stalls.md
+
 bench-guard: .venv/.base ## instructions a message, by callgrind, beside the recorded ones; RECORD=1: record them
 	@$(PY) benchmarks/guard.py $(if $(RECORD),--record)
 
@@ -53,7 +81,7 @@ dist: .venv/.dist ## sdist and wheel in dist/, tried in a fresh virtual environm
 clean: ## remove what was built, but not .venv and .guest
 	rm -rf build dist docs/_build src/*.egg-info src/sctpio/stacks/_kernel.c src/sctpio/stacks/_usrsctp.c .mypy_cache .ruff_cache .pytest_cache
 
-.venv/.base: pyproject.toml setup.py .ci/venv $(wildcard csrc/*)
+.venv/.base: pyproject.toml setup.py .ci/venv $(wildcard csrc/* csrc/*/*)
 	@.ci/venv "$(PYTHON)"
 	@touch $@
 

@@ -20,6 +20,8 @@ class Contender:
     name: str
     command: tuple[str, ...]
     words: str = ""
+    # Whether C can be its other end.
+    meets_c: bool = True
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Case:
     fresh: bool = False
     # Those of a quick run.
     quick: tuple[str, ...] = ()
+    # On one CPU a receiver's cost follows its sender's, which decides how many messages a wake-up finds. So C
+    # sends where receiving is measured, and receives where sending is.
+    beside_c: bool = False
+    # Receiving alone is measured.
+    receiving: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,28 +90,36 @@ def script(name: str) -> tuple[str, str]:
     return PYTHON, f"benchmarks/contenders/{name}.py"
 
 
-C, C_BATCHES = "C", "C, batches"
-SCTPIO, SCTPIO_BATCHES = "sctpio", "sctpio, batches"
+C, C_BATCHES, C_BUNDLES = "C", "C, batches", "C, bundled"
+SCTPIO, SCTPIO_BATCHES, SCTPIO_BUNDLES = "sctpio", "sctpio, batches", "sctpio, bundled"
 UVLOOP, UVLOOP_BATCHES = "sctpio on uvloop", "sctpio on uvloop, batches"
 CONNS = "sctpio, a Conn each"
 PYSCTP, STDLIB, PY3_SCTP = "pysctp", "standard library", "py3-sctp"
+GO, JAVA = "Go, ishidawataru/sctp", "Java"
+RUST, RUST_BATCHES = "Rust, oxirush-sctp", "Rust, oxirush-sctp, batches"
 TCP, TCP_UVLOOP = "TCP", "TCP on uvloop"
 
 _SCTPIO = (
     Contender(SCTPIO, script("with_sctpio")),
     Contender(SCTPIO_BATCHES, script("with_sctpio"), "form=batch"),
+    Contender(SCTPIO_BUNDLES, script("with_sctpio"), "form=bundle"),
     Contender(UVLOOP, script("with_sctpio"), "loop=uvloop"),
     Contender(UVLOOP_BATCHES, script("with_sctpio"), "loop=uvloop form=batch"),
 )
 _KERNEL = (
     Contender(C, (f"{BUILT}/plain",)),
     Contender(C_BATCHES, (f"{BUILT}/plain",), "form=batch"),
+    Contender(C_BUNDLES, (f"{BUILT}/plain",), "form=bundle"),
     *_SCTPIO,
     Contender(PYSCTP, script("with_pysctp")),
     Contender(STDLIB, script("with_stdlib")),
     Contender(PY3_SCTP, script("with_py3_sctp")),
-    Contender(TCP, script("with_tcp")),
-    Contender(TCP_UVLOOP, script("with_tcp"), "loop=uvloop"),
+    Contender(GO, (f"{BUILT}/ishidawataru",)),
+    Contender(RUST, (f"{BUILT}/oxirush/release/with_oxirush",)),
+    Contender(RUST_BATCHES, (f"{BUILT}/oxirush/release/with_oxirush",), "form=batch"),
+    Contender(JAVA, ("java", "-XX:+UseSerialGC", "-cp", f"{BUILT}/nio", "WithNio")),
+    Contender(TCP, script("with_tcp"), meets_c=False),
+    Contender(TCP_UVLOOP, script("with_tcp"), "loop=uvloop", meets_c=False),
     # One-to-many alone; the others read the one socket.
     Contender(CONNS, script("with_sctpio"), "form=conns"),
 )
@@ -120,11 +135,18 @@ IMPORTS = {
 BASE, ECHO, SETUP = "flood, 64 bytes", "echo, 64 bytes", "setup"
 IDLE, IDLE_PYTHON, IMPORT = "idle, resident", "idle, Python's", "import"
 SIZES, STREAMS, ASSOCIATIONS = (16, 64, 1024, 16384, 262144), (1, 4, 16, 64), (1, 10, 100, 1000)
+# How many messages a wake-up finds, and how many there are of each in all.
+BURSTS = {1: 100, 8: 400, 32: 960, 100: 2000}
 
 
 def of_size(size: int) -> str:
     """Name the flood of that size."""
     return f"flood, {size} bytes"
+
+
+def of_burst(burst: int) -> str:
+    """Name the bursts of so many messages."""
+    return f"bursts of {burst}, 64 bytes"
 
 
 def of_streams(streams: int) -> str:
@@ -141,7 +163,9 @@ def of_associations(associations: int, mode: str) -> str:
 
 def contenders(place: Place) -> dict[str, Contender]:
     """List who takes part."""
-    return {each.name: each for each in (_KERNEL if place.guest else _USRSCTP)}
+    taking_part = _KERNEL if place.guest else _USRSCTP
+    # A Java that is emulated takes minutes to start, and never gets to where it compiles what it runs.
+    return {each.name: each for each in taking_part if not (place.counted and each.name == JAVA)}
 
 
 def cases(place: Place) -> Iterator[Case]:
@@ -151,18 +175,28 @@ def cases(place: Place) -> Iterator[Case]:
     def present(*names: str) -> tuple[str, ...]:
         return tuple(name for name in names if name in everyone)
 
-    some, few = present(C, C_BATCHES, SCTPIO, SCTPIO_BATCHES, PYSCTP), present(C, SCTPIO, PYSCTP)
-    quick = present(C, SCTPIO, SCTPIO_BATCHES, PYSCTP, TCP)
+    few, batches = present(C, SCTPIO, PYSCTP), present(C_BATCHES, C_BUNDLES, SCTPIO_BATCHES, SCTPIO_BUNDLES)
+    some = (*few, *batches)
+    quick = present(C, C_BUNDLES, SCTPIO, SCTPIO_BATCHES, SCTPIO_BUNDLES, PYSCTP, STDLIB, GO, TCP)
+    # The UDP ports of two ends on usrsctp are theirs for good.
+    beside_c = bool(place.guest)
     small = place.small
     if not place.guest:
         yield Case(IMPORT, "", tuple(IMPORTS), quick=tuple(IMPORTS))
-    yield Case(BASE, "work=flood", everyone, small, quick=quick)
+    yield Case(BASE, "work=flood", everyone, small, quick=quick, beside_c=beside_c)
     yield Case(ECHO, "work=echo", everyone, place.trips, quick=quick)
-    yield Case(of_size(16), "work=flood size=16", some, small)
-    yield Case(of_size(1024), "work=flood size=1024", some, small)
-    yield Case(of_size(16384), "work=flood size=16384", some, place.medium, quick=few)
+    if place.counted:
+        receivers = present(C, C_BATCHES, SCTPIO, SCTPIO_BATCHES, UVLOOP, UVLOOP_BATCHES, PYSCTP, STDLIB)
+        ours = present(C, SCTPIO, SCTPIO_BATCHES)
+        for burst, count in BURSTS.items():
+            words = f"work=flood burst={burst}"
+            yield Case(of_burst(burst), words, receivers, count, quick=ours, beside_c=True, receiving=True)
+    yield Case(of_size(16), "work=flood size=16", some, small, beside_c=beside_c)
+    yield Case(of_size(1024), "work=flood size=1024", some, small, beside_c=beside_c)
+    yield Case(of_size(16384), "work=flood size=16384", few, place.medium, quick=few, beside_c=beside_c)
     # A message larger than the send buffer cannot be sent.
-    yield Case(of_size(262144), "work=flood size=262144 send_buffer=1048576", some, place.large)
+    words = "work=flood size=262144 send_buffer=1048576"
+    yield Case(of_size(262144), words, few, place.large, beside_c=beside_c)
     for streams in STREAMS[1:]:
         yield Case(of_streams(streams), f"work=flood streams={streams}", few, small)
     yield Case(SETUP, "work=setup", present(C, SCTPIO, UVLOOP, PYSCTP, TCP), place.setups)

@@ -40,7 +40,7 @@ from sctpio import (
     listen,
     usrsctp_config,
 )
-from sctpio._waiting import call as reading
+from sctpio._loop.waiting import call as reading
 
 HERE = Path(__file__).resolve()
 RESULTS = HERE.parent / "results" / "fairness.json"
@@ -48,6 +48,8 @@ MARK = "fairness"
 
 DATA = bytes(64)
 SLEEP = 0.001
+# Messages of each association: some batches, or a share would be a matter of who came first.
+EACH = 500
 IDLE = 2.0  # seconds of the loop without the flood
 SCTP_PORT = 5002
 # A sender that finds room does not suspend: the clients' tasks let each other run after so many messages.
@@ -76,10 +78,10 @@ class Case:
 
 def cases(stack: str, quick: bool) -> list[Case]:
     """List the cases of a stack: system calls in the guest are slow."""
-    flood, each = (20_000, 500) if stack == "kernel" else (200_000, 500)
+    flood = 20_000 if stack == "kernel" else 200_000
     most = 100 if quick else 1000
     return [
-        Case(stack, mode.value, loop, count, max(flood, each * count) // (4 if quick else 1))
+        Case(stack, mode.value, loop, count, max(flood, EACH * count) // (4 if quick else 1))
         for mode in Mode
         for loop in LOOPS
         for count in (1, most)

@@ -72,6 +72,10 @@ class Record:
     def contenders(self, case: str) -> list[str]:
         return list(self.cases[case]["runs"]) if case in self.cases else []
 
+    def other_end(self, case: str) -> str:
+        """Name who sends where a contender receives, and the other way round; "" is the contender itself."""
+        return str(self.cases[case].get("other_end", ""))
+
     def runs(self, case: str, contender: str) -> list[Run]:
         if case not in self.cases:
             return []

@@ -4,6 +4,8 @@
 and this architecture; `guard.py --record` writes it there. Both more and less than was recorded, by more than
 TOLERANCE, is a failure: what became faster is to be recorded, or it could be lost again unseen.
 
+What passes through the accelerator (csrc/fast) is counted once more without it, as "NAME (pure)".
+
 Two builds of one version can differ by a fifth: a record counts only where Python itself takes what it took
 there. guard.json has a record for each build.
 """
@@ -58,9 +60,10 @@ def fixed_addresses() -> list[str]:
     return prefix if usable else []
 
 
-def environment() -> dict[str, str]:
+def environment(accelerated: bool) -> dict[str, str]:
     """Give all that the work sees of its surroundings."""
     return {
+        "SCTPIO_FAST": "1" if accelerated else "0",
         "PATH": os.environ.get("PATH", os.defpath),
         "LC_ALL": "C.UTF-8",
         "PYTHONHASHSEED": "0",
@@ -84,13 +87,15 @@ def count() -> Figures:
     """Give the instructions of one operation of each kind: the least of all layouts."""
     shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir(parents=True)
-    surroundings, prefix = environment(), fixed_addresses()
+    prefix = fixed_addresses()
+    ways = {accelerated: environment(accelerated) for accelerated in (True, False)}
     work = [sys.executable, str(HERE / "guard_work.py")]
     # This one compiles the modules.
-    run([*work, "0"], surroundings)
+    run([*work, "0"], ways[True])
 
-    def one_layout(number: int) -> Figures:
-        counts = BUILD / f"counts-{number}"
+    def one_layout(number: int, accelerated: bool) -> Figures:
+        surroundings = ways[accelerated]
+        counts = BUILD / f"counts-{number}-{accelerated}"
         callgrind = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={counts}", *MARKS]
         lines = run([*prefix, *callgrind, *work, str(number)], surroundings).splitlines()
         found: dict[str, list[float]] = {}
@@ -101,9 +106,12 @@ def count() -> Figures:
             found.setdefault(name, []).append(int(summary[1]) / int(operations))
         return {name: round(statistics.median(each)) for name, each in found.items()}
 
+    found: Figures = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        layouts = list(pool.map(one_layout, range(LAYOUTS)))
-    return {name: min(figures[name] for figures in layouts) for name in layouts[0]}
+        for accelerated in ways:
+            layouts = list(pool.map(one_layout, range(LAYOUTS), [accelerated] * LAYOUTS))
+            found |= {name: min(figures[name] for figures in layouts) for name in layouts[0]}
+    return found
 
 
 def compare(found: Figures, recorded: Figures) -> bool:
@@ -119,7 +127,7 @@ def compare(found: Figures, recorded: Figures) -> bool:
             if abs(change) > TOLERANCE:
                 good = False
                 verdict += "  SLOWER" if change > 0 else "  FASTER: record it"
-        print(f"bench-guard: {name:<18}{ours or 0:>11,} instructions  {verdict}")
+        print(f"bench-guard: {name:<20}{ours or 0:>11,} instructions  {verdict}")
     return good
 
 

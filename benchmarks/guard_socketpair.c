@@ -1,6 +1,6 @@
 /* A socket pair that passes for an SCTP association, preloaded into a process that uses the kernel's stack.
  *
- * What csrc/kernel.c asks and sends goes to the kernel's AF_UNIX sockets, at any commit: only what those do
+ * What csrc/kernel/kernel.c asks and sends goes to the kernel's AF_UNIX sockets, at any commit: only what those do
  * not know is answered here. Each message comes on stream 3 from 127.0.0.1:5000, with PPID 60. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

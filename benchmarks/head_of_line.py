@@ -29,17 +29,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sctpio import (
-    Conn,
-    DelayedSack,
-    InitMsg,
-    Option,
-    ReceiveBuffer,
-    RtoInfo,
-    SendBuffer,
-    connect,
-    listen,
-)
+from sctpio import Conn, DelayedSack, InitMsg, Option, ReceiveBuffer, RtoInfo, SendBuffer, connect, listen
 
 HERE = Path(__file__).resolve()
 GUEST = HERE.parents[1] / "tests" / "guest" / "run"

@@ -30,6 +30,7 @@ from cases import (
     PYTHON,
     QUICK_ROUNDS,
     ROUNDS,
+    C,
     Case,
     Contender,
     Place,
@@ -41,6 +42,9 @@ ROOT = Path(__file__).resolve().parents[1]
 BUFFERS = 8 << 20
 FIRST_PORT, FIRST_UDP_PORT = 6000, 20000
 WARM_UP = "work=flood count=200"
+# A first run may take so many times the limit: a guest reads its files slowly, and the counted one's clock
+# goes on meanwhile.
+STARTING = 10
 KERNEL_COUNTERS = (
     "SctpT3RtxExpireds",
     "SctpT3Retransmits",
@@ -103,25 +107,24 @@ class Program:
 
 
 class Pair:
-    """A contender's server and client."""
+    """A contender's server, and its client or another one's."""
 
-    def __init__(self, contender: Contender, udp_port: int) -> None:
-        self.contender = contender
+    def __init__(self, server: Contender, client: Contender, udp_port: int) -> None:
+        self.words = server.words, client.words
         self.udp_ports = (
             f"udp_port={udp_port} peer_udp_port={udp_port + 1}",
             f"udp_port={udp_port + 1} peer_udp_port={udp_port}",
         )
-        self.server, self.client = Program(contender), Program(contender)
+        self.server, self.client = Program(server), Program(client)
 
     def run(self, words: str, seconds: float) -> dict[str, Any]:
         """Do one run; gives each end's results, and the counters that grew."""
         deadline = time.monotonic() + seconds
-        words += " " + self.contender.words
         before = counters()
         try:
-            self.server.tell(f"role=server {words} {self.udp_ports[0]}")
+            self.server.tell(f"role=server {words} {self.words[0]} {self.udp_ports[0]}")
             self.server.expect("ready", deadline)
-            self.client.tell(f"role=client {words} {self.udp_ports[1]}")
+            self.client.tell(f"role=client {words} {self.words[1]} {self.udp_ports[1]}")
             ends = {"client": self.client.line(deadline), "server": self.server.line(deadline)}
             # What the two then abort may find nobody: that is no discard of the run's.
             after = counters()
@@ -148,7 +151,7 @@ class Lab:
     def __init__(self, place: Place, rounds: int) -> None:
         self.place, self.rounds = place, rounds
         self.contenders = contenders(place)
-        self.pairs: dict[str, Pair] = {}
+        self.pairs: dict[tuple[str, str], Pair] = {}
         self.ports, self.udp_ports = count(FIRST_PORT), count(FIRST_UDP_PORT, 2)
 
     def measure(self, case: Case, names: Sequence[str]) -> dict[str, Any]:
@@ -162,22 +165,43 @@ class Lab:
                 if case.name == IMPORT:
                     runs[name].append(start_python(IMPORTS[name]))
                 elif not any("failed" in run and run.get("hung") for run in runs[name]):
-                    runs[name].append(self.run(name, words, case.fresh))
-        return {"case": case.name, "words": words, "spins": spins, "runs": runs}
+                    runs[name].append(self.run(name, words, case))
+        other_end = C if case.beside_c else ""
+        return {"case": case.name, "words": words, "spins": spins, "runs": runs, "other_end": other_end}
 
-    def run(self, name: str, words: str, fresh: bool) -> dict[str, Any]:
-        began = time.monotonic()
-        pair = None if fresh else self.pairs.get(name)
+    def run(self, name: str, words: str, case: Case) -> dict[str, Any]:
+        """Do a round of a contender: one run, or one for each direction with C and one for the rate."""
+        if name == C or not case.beside_c or not self.contenders[name].meets_c:
+            return self.run_ends(name, name, words, case.fresh)
+        received = self.run_ends(name, C, words, case.fresh)
+        if case.receiving or "failed" in received:
+            return received
+        sent = self.run_ends(C, name, words, case.fresh)
+        both = self.run_ends(name, name, words, case.fresh)
+        for run in (sent, both):
+            if "failed" in run:
+                return run
+        grown = {
+            counter: sum(run["grown"].get(counter, 0) for run in (received, sent, both))
+            for counter in received["grown"] | sent["grown"] | both["grown"]
+        }
+        client = both["client"] | {"cpu": sent["client"]["cpu"]}
+        return {"client": client, "server": received["server"], "grown": grown}
+
+    def run_ends(self, server: str, client: str, words: str, fresh: bool) -> dict[str, Any]:
+        began, names = time.monotonic(), (server, client)
+        pair = None if fresh else self.pairs.get(names)
         try:
             if pair is None:
-                pair = Pair(self.contenders[name], next(self.udp_ports))
+                contenders = self.contenders[server], self.contenders[client]
+                pair = Pair(*contenders, next(self.udp_ports))
                 if not fresh:
-                    self.pairs[name] = pair
-                    pair.run(f"{WARM_UP} port={next(self.ports)}", self.place.seconds)
+                    self.pairs[names] = pair
+                    pair.run(f"{WARM_UP} port={next(self.ports)}", STARTING * self.place.seconds)
             return pair.run(f"{words} port={next(self.ports)}", self.place.seconds)
         except (RunError, OSError) as error:
             fresh = True
-            self.pairs.pop(name, None)
+            self.pairs.pop(names, None)
             # One that hangs is not waited for again in this case.
             return {"failed": str(error), "hung": time.monotonic() - began >= self.place.seconds}
         finally:

@@ -8,10 +8,12 @@ from cases import (
     ASSOCIATIONS,
     BASE,
     C_BATCHES,
+    C_BUNDLES,
     CONNS,
     PYSCTP,
     SCTPIO,
     SCTPIO_BATCHES,
+    SCTPIO_BUNDLES,
     SIZES,
     C,
     of_associations,
@@ -22,7 +24,7 @@ from matplotlib.figure import Figure as Canvas
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 PREFIX = "performance-"
-SHOWN = (C, C_BATCHES, SCTPIO, SCTPIO_BATCHES, PYSCTP, CONNS)
+SHOWN = (C, C_BATCHES, C_BUNDLES, SCTPIO, SCTPIO_BATCHES, SCTPIO_BUNDLES, PYSCTP, CONNS)
 SIDES: tuple[tuple[str, Measure], ...] = (("receive", receive_cpu), ("send", send_cpu))
 
 

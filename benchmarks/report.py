@@ -1,4 +1,4 @@
-"""Tables and plots from the records: everything between the markers of docs/performance.md.
+"""Tables and plots from the records: everything between the markers of docs/performance*.md.
 
     report.py [--check]
 
@@ -16,15 +16,22 @@ from pathlib import Path
 from cases import (
     ASSOCIATIONS,
     BASE,
+    BURSTS,
     ECHO,
     IDLE,
     IDLE_PYTHON,
     IMPORT,
     PLACES,
+    PYSCTP,
+    SCTPIO,
+    SCTPIO_BUNDLES,
     SETUP,
     SIZES,
     STREAMS,
+    TCP,
+    C,
     of_associations,
+    of_burst,
     of_size,
     of_streams,
 )
@@ -47,7 +54,7 @@ from targets import Records, targets
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGE = ROOT / "docs" / "performance.md"
+PAGES = [ROOT / "docs" / name for name in ("performance.md", "performance-tables.md")]
 MARKERS = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 MARK = "†"
 
@@ -118,9 +125,39 @@ FLOOD: Sequence[Column] = (
 FLOOD_HEAD = ("messages/s", "receive CPU, µs", "to C", "send CPU, µs", "to C")
 
 
+def other_ends(record: Record, cases: Iterable[str]) -> str:
+    """Say who is at the other end of those that are measured."""
+    met = {record.other_end(case) for case in cases}
+    if met == {C}:
+        return (
+            "C sends what is received here, and receives what is sent; messages/s is with the contender"
+            " itself at both ends, as is all of TCP.\n\n"
+        )
+    return "Each contender sends to itself.\n\n"
+
+
 def base(record: Record) -> str:
     """Compare everyone at one-way messages of 64 bytes."""
-    return table(["64 bytes, one way", *FLOOD_HEAD], compared(record, BASE, FLOOD))
+    head = ["64 bytes, one way", *FLOOD_HEAD]
+    return other_ends(record, [BASE]) + table(head, compared(record, BASE, FLOOD))
+
+
+def bursts(record: Record) -> str:
+    """Compare receivers where C sends so many messages before they run."""
+    known = {burst: case for burst in BURSTS if (case := of_burst(burst)) in record.cases}
+    names = {name: None for case in known.values() for name in record.contenders(case)}
+    rows = []
+    for name in names:
+        cells = []
+        for case in known.values():
+            figure = record.figure(case, name, receive_cpu)
+            cells.append("failed" if figure is None else number(figure.median))
+            cells.append(times(record.ratio(case, name, receive_cpu)))
+        rows.append([name, *cells])
+    head = ["messages that C sends at a time, 64 bytes"]
+    for burst in known:
+        head += [f"{burst}: receive CPU, µs", "to C"]
+    return table(head, rows)
 
 
 def echo(record: Record) -> str:
@@ -140,7 +177,8 @@ def varied(record: Record, title: str, points: Sequence[tuple[str, str]]) -> str
             if not record.runs(case, name) or (case == BASE and name not in SHOWN):
                 continue
             rows.append(row(record, case, name, FLOOD, f"{label}: "))
-    return table([title, *FLOOD_HEAD], rows)
+    others = [case for _, case in known if case != BASE]
+    return other_ends(record, others) + table([title, *FLOOD_HEAD], rows)
 
 
 SIZE_POINTS = [(f"{size} bytes", of_size(size)) for size in SIZES]
@@ -236,6 +274,37 @@ def about(records: Records) -> str:
     return table(head, rows) + "\n" + "\n".join(lines) + "\n"
 
 
+def headlines(records: Records) -> str:
+    """Give six numbers."""
+    guest = records.get("6.12")
+    if guest is None:
+        return "Not measured yet.\n"
+    c_send = guest.figure(BASE, C, send_cpu)
+    in_c = "" if c_send is None else f" ({number(c_send.median)} µs)"
+    ratios: list[tuple[str, Figure | None]] = [
+        ("a message that `async for` receives, to C", guest.ratio(BASE, SCTPIO, receive_cpu)),
+        (f"a message that `send` sends, to C{in_c}", guest.ratio(BASE, SCTPIO, send_cpu)),
+        ("a message of `send_many`, to C's `sendmsg`", guest.ratio(BASE, SCTPIO_BUNDLES, send_cpu)),
+        ("receiving, to pysctp", guest.ratio(BASE, SCTPIO, receive_cpu, PYSCTP)),
+        ("request and response, to TCP on asyncio streams", guest.ratio(ECHO, SCTPIO, p50, TCP)),
+    ]
+    rows = [[what, times(found) or "not measured yet"] for what, found in ratios]
+    memory = guest.figure(IDLE_PYTHON, SCTPIO, server_bytes)
+    if memory is not None:
+        rows.append(["an idle association in Python's memory", f"{memory.median / 1024:.1f} KiB"])
+    return table(["64 bytes; CPU time, or the median round trip", ""], rows)
+
+
+def missed(records: Records) -> str:
+    """List the targets that are missed."""
+    lines = [
+        f"- {target.what}: {span(found, target.unit)} instead of {target.limit:g}{target.unit}"
+        for target in targets()
+        if (found := target.find(records)) is not None and found.median > target.limit
+    ]
+    return "\n".join(lines or ["None."]) + "\n"
+
+
 def target_table(records: Records, whole: bool = True) -> str:
     """Tell which targets are met; where not `whole`, of those that were measured."""
     rows = []
@@ -253,6 +322,8 @@ def place_tables(record: Record) -> Iterator[str]:
     """Make all tables of a place that it has figures for."""
     if BASE in record.cases:
         yield base(record)
+    if any(of_burst(burst) in record.cases for burst in BURSTS):
+        yield bursts(record)
     if ECHO in record.cases:
         yield echo(record)
     for title, points in (
@@ -288,7 +359,12 @@ def sections(records: Records, images: dict[str, list[str]]) -> dict[str, str]:
     """Make what goes between each pair of markers."""
     if not records:
         return {}
-    found = {"machine": about(records), "targets": target_table(records)}
+    found = {
+        "machine": about(records),
+        "headlines": headlines(records),
+        "missed": missed(records),
+        "targets": target_table(records),
+    }
     where = RESULTS / "where.json"
     if where.exists():
         pieces = json.loads(where.read_text())["pieces"]
@@ -301,25 +377,27 @@ def sections(records: Records, images: dict[str, list[str]]) -> dict[str, str]:
 
 
 def write(records: Records) -> None:
-    """Bring the page up to date."""
+    """Bring the pages up to date."""
     parts = sections(records, plot(records))
 
     def fill(match: re.Match[str]) -> str:
         body = parts.get(match[2], "Not measured yet.\n")
         return f"{match[1]}\n{body}\n{match[3]}"
 
-    PAGE.write_text(MARKERS.sub(fill, PAGE.read_text()))
+    for page in PAGES:
+        page.write_text(MARKERS.sub(fill, page.read_text()))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    before = PAGE.read_text()
+    before = [page.read_text() for page in PAGES]
     write(read(RESULTS))
-    if options.check and PAGE.read_text() != before:
-        PAGE.write_text(before)
-        print("docs/performance.md is not what benchmarks/results/ give")
+    if options.check and [page.read_text() for page in PAGES] != before:
+        for page, text in zip(PAGES, before, strict=True):
+            page.write_text(text)
+        print("docs/performance*.md are not what benchmarks/results/ give")
         return 1
     return 0
 

@@ -2,7 +2,7 @@
 
     run.py [--quick] [--only PART-OF-A-CASE'S-NAME] [PLACE...]
 
-A full run of a place is recorded as benchmarks/results/PLACE.json, and docs/performance.md is made from all
+A full run of a place is recorded as benchmarks/results/PLACE.json, and docs/performance*.md are made from all
 of those. A quick one, or a part, goes to build/bench/ and to the terminal. Places run one after the other; a
 place that fails is told at the end, and the others go on.
 """
@@ -27,6 +27,12 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / BUILT
 RESULTS = ROOT / "benchmarks" / "results"
 CONTENDERS = ROOT / "benchmarks" / "contenders"
+# What builds those of other languages, in their folders; where the result goes comes last.
+RIVALS = {
+    "ishidawataru": ["go", "build", "-o"],
+    "oxirush": ["cargo", "build", "-q", "--release", "--locked", "--target-dir"],
+    "nio": ["javac", "WithNio.java", "-d"],
+}
 GUEST = ROOT / "tests" / "guest" / "run"
 SECONDS = {False: 3600, True: 600}
 MEMORY = "2048"
@@ -38,6 +44,9 @@ def build() -> None:
     missing = [] if Path("/usr/include/netinet/sctp.h").exists() else ["libsctp-dev"]
     if not Path("/usr/include/usrsctp.h").exists():
         missing.append("libusrsctp-dev")
+    if shutil.which("java") and not list(Path("/usr/lib").glob("*/libsctp.so.1")):
+        # Java loads it by its name.
+        missing.append("libsctp1")
     if missing:
         install = [str(ROOT / ".ci" / "install"), "bench", *missing]
         if subprocess.run(install, check=False).returncode:
@@ -48,6 +57,12 @@ def build() -> None:
         newest = max(file.stat().st_mtime for file in (source, CONTENDERS / "run.h"))
         if not program.exists() or program.stat().st_mtime < newest:
             check([*compiler, "-o", str(program), str(source), *libraries])
+    for name, command in RIVALS.items():
+        if shutil.which(command[0]) is None:
+            print(f"bench: no {command[0]} here: the contender {name} fails", flush=True)
+        elif not (BUILD / name).exists():
+            print(f"bench: building {name}", flush=True)
+            check([*command, str(BUILD / name)], must=False, cwd=CONTENDERS / name)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     for name in ("pysctp", "py3-sctp"):
         folder = BUILD / name
@@ -57,8 +72,8 @@ def build() -> None:
             check([*pip, "--no-deps", "--target", str(folder), name], must=False)
 
 
-def check(command: list[str], must: bool = True) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def check(command: list[str], must: bool = True, cwd: Path = ROOT) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         what = f"bench: this failed: {shlex.join(command)}\n{done.stderr[-2000:]}"
         if must:
@@ -134,7 +149,7 @@ def main() -> int:
         print(report.tables(records))
     else:
         report.write(records)
-        print("bench: docs/performance.md is made from benchmarks/results/")
+        print("bench: docs/performance*.md are made from benchmarks/results/")
     failures = f"; FAILED: {', '.join(failed)}" if failed else ""
     print(f"bench: {time.monotonic() - began:.0f} s in all{failures}")
     return 1 if failed else 0

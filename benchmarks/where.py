@@ -5,8 +5,8 @@
 There a nanosecond is an instruction; anywhere else it is what the clock says. `--record` writes it for
 docs/performance.md.
 
-The pieces are what `Carrier._read_batch` and `Conn` do, each run by itself on batches in memory. The kernel's
-share is what remains of the CPU time that `make bench` finds.
+The pieces are what `LoopSocket._read_batch` and `Conn` do, each run by itself on batches in memory. The
+kernel's share is what remains of the CPU time that `make bench` finds.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sctpio import Message
-from sctpio._association import Association
-from sctpio._carrier import new
-from sctpio._codec import MSG_EOR, RECORD
-from sctpio._events import EventHub
-from sctpio._intake import Intake
-from sctpio._link import Link
-from sctpio._socket import Socket
+from sctpio._abi.contract import MSG_EOR, RECORD, RECORDS
+from sctpio._loop.association import Association
+from sctpio._loop.event_stream import EventHub
+from sctpio._loop.link import Link
+from sctpio._loop.own_socket import OwnSocket
+from sctpio._loop.records import new
+from sctpio._loop.unread import Unread
 from sctpio.conn import Conn
+from sctpio.errors import ClosedError
 from sctpio.message import Received
-from sctpio.stacks.base import RECORDS
 
 BATCH, SIZE, REPEATS = 64, 64, 60
 RECORD_FILE = Path(__file__).with_name("results") / "where.json"
@@ -47,7 +47,7 @@ class Memory:
 
     def __init__(self, descriptor: int, take: Callable[[], object]) -> None:
         from sctpio.stacks._kernel import ffi
-        from sctpio.stacks.kernel import KernelSocket
+        from sctpio.stacks.kernel.socket import KernelSocket
 
         self.codec = KernelSocket.codec
         self.arena = ffi.buffer(ffi.new("uint8_t[]", BATCH * SIZE))
@@ -56,9 +56,9 @@ class Memory:
     def fileno(self) -> int:
         return self.descriptor
 
-    def receive(self, room: int, most: int) -> tuple[int, Iterator[Any], Any]:
+    def receive(self, room: int, most: int) -> tuple[int, int, bytes, Any]:
         self.take()
-        return -11, RECORD.iter_unpack(RECORDS_OF_A_BATCH[: self.batch * RECORD.size]), self.arena
+        return -11, self.batch, RECORDS_OF_A_BATCH, self.arena
 
     def source(self, raw: bytes, association_id: int) -> Any:
         return self.codec.unpack_address(raw)
@@ -115,9 +115,9 @@ async def main() -> None:
 
     raw: Any = Memory(ours.fileno(), lambda: None)
     association = Association(
-        loop, intake=Intake(loop, 1 << 20), max_message_size=1 << 20, hub=EventHub(loop)
+        loop, unread=Unread(loop, 1 << 20), max_message_size=1 << 20, hub=EventHub(loop)
     )
-    carrier = Socket(raw, loop, association, RECORDS)
+    carrier = OwnSocket(raw, loop, association, RECORDS)
     association.up(7, 10, 10)
     conn = Conn(Link(association, carrier), None)
     arena = raw.arena
@@ -131,7 +131,7 @@ async def main() -> None:
 
     def read() -> None:
         carrier._read_batch(1 << 20)
-        association.intake.take_all(association.intake.inbox, None)
+        association.unread.take_all(association.unread.inbox, None)
 
     tell("all that a batch of 64 takes, and receive_many", cost(read))
 
@@ -186,7 +186,7 @@ async def main() -> None:
         take_byte()
 
     tell("a message, sent by `send`, but for the call into C", (await in_loop(BATCH, send)) / BATCH)
-    association.over = True
+    association.cut_off(ClosedError())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 # Its names are our own business: `wakeup` and the like may be somebody else's, too.
 LINK = ["-Wl,--exclude-libs,ALL", "-l:libusrsctp.a", "-lpthread"]
 
-# What it takes to link a static library into a shared object (see usrsctp.c).
+# What it takes to link a static library into a shared object (see usrsctp/process.c).
 TRY = """
 #include <usrsctp.h>
 __attribute__((visibility("hidden"))) const struct in6_addr in6addr_any, in6addr_loopback;
@@ -24,25 +24,28 @@ int sctpio_try(void) { return usrsctp_finish(); }
 
 # setuptools wants paths relative to the project's root.
 SOURCES = [
-    "csrc/usrsctp.c",
-    "csrc/usrsctp_packets.c",
-    "csrc/usrsctp_process.c",
-    "csrc/usrsctp_sockets.c",
+    "csrc/common.c",
+    "csrc/usrsctp/contract.c",
+    "csrc/usrsctp/packets.c",
+    "csrc/usrsctp/process.c",
+    "csrc/usrsctp/sockets.c",
 ]
 
 # What usrsctp calls of the C library and gets ours for.
 WRAPPED = ["nanosleep", "pthread_cond_wait", "recvmsg", "sendmsg"]
 LINK_ARGUMENTS = [*(f"-Wl,--wrap={name}" for name in WRAPPED), *LINK]
 
+INCLUDES = ["csrc", "csrc/usrsctp"]
+
 ffi = FFI()
 ffi.cdef((HERE / "sctpio.h").read_text())
-ffi.cdef((HERE / "process.h").read_text())
+ffi.cdef((HERE / "usrsctp" / "process.h").read_text())
 ffi.set_source(
     "sctpio.stacks._usrsctp",
     '#include <stddef.h>\n#include <stdint.h>\n#include "sctpio.h"\n#include "process.h"\n',
     sources=SOURCES,
-    include_dirs=["csrc"],
-    depends=["csrc/sctpio.h", "csrc/process.h", "csrc/usrsctp_private.h"],
+    include_dirs=INCLUDES,
+    depends=["csrc/sctpio.h", "csrc/common.h", "csrc/usrsctp/process.h", "csrc/usrsctp/shared.h"],
     extra_compile_args=[
         "-std=gnu11",
         "-O2",

@@ -16,7 +16,7 @@ SECONDS = 120
 
 
 def kernel_lacks() -> str:
-    """Say why this host's own kernel cannot do it; empty if it can."""
+    """Return the reason why this host's own kernel cannot do it, "" if it can."""
     try:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
     except OSError as error:
@@ -25,7 +25,7 @@ def kernel_lacks() -> str:
 
 
 def server_udp_port() -> str:
-    """Give the UDP port for usrsctp's server: its default, unless another program has it."""
+    """Return the UDP port for usrsctp's server: the default one, unless another program has it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind(("", 9899))
@@ -47,7 +47,7 @@ async def start(name: str, *arguments: str, **variables: str) -> asyncio.subproc
 
 
 async def copy(name: str, process: asyncio.subprocess.Process) -> str:
-    """Print the output line by line with its name before it, and give all of it."""
+    """Print the output line by line with a name before each, and return all of it."""
     assert process.stdout is not None
     text = ""
     async for line in process.stdout:

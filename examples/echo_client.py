@@ -1,4 +1,4 @@
-"""Talk to the echo server on several streams at once, check every echo, and print what it took."""
+"""Talk to the echo server on several streams at once, check every echo, and print how long it took."""
 
 import argparse
 import asyncio
@@ -31,14 +31,14 @@ async def print_events(conn: Conn) -> None:
 
 
 async def talk(conn: Conn, sid: int, count: int, alone: asyncio.Lock) -> list[tuple[int, float]]:
-    """Send `count` messages one by one; give the size and the round trip of each."""
+    """Send `count` messages one by one; return the size and the round-trip time of each."""
     stream = conn.stream(sid, ppid=PPIDS[sid % len(PPIDS)])
     trips = []
     for number in range(count):
-        # From 1 byte to the largest, each size as far from the next by the same factor.
+        # From 1 byte to the largest, each size larger than the one before by the same factor.
         size = round(LARGEST ** (number / max(1, count - 1)))
         data, unordered = random.randbytes(size), number % 2 == 1
-        # One large message at a time: two would overflow the receive buffer that Linux allows by default.
+        # One large message at a time, because two overflow the receive buffer that Linux has by default.
         async with alone if size > LARGE else contextlib.nullcontext():
             began = time.perf_counter()
             await stream.send(data, unordered=unordered)

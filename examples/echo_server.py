@@ -1,4 +1,4 @@
-"""An echo server: every message goes back as it came, and the association's events are printed."""
+"""An echo server: it sends every message back as it came, and prints the events of the association."""
 
 import argparse
 import asyncio
@@ -15,8 +15,8 @@ from sctpio import (
 )
 
 EVENTS = (AssociationChange, PeerAddressChange, ShutdownEvent)
-# Room for large messages, of which Linux gives at most net.core.wmem_max and rmem_max. And fragments as on a
-# network: loopback would take 64 KiB, a large part of the receive buffer, in one.
+# Buffers for large messages; Linux limits them to net.core.wmem_max and rmem_max. And fragments as on a
+# network: those of loopback have 64 KiB, a large part of the receive buffer.
 OPTIONS = (SendBuffer(2 * 1024 * 1024), ReceiveBuffer(2 * 1024 * 1024), MaxSegment(1400))
 
 

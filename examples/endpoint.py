@@ -1,4 +1,4 @@
-"""As with UDP: one socket, `send` to an address, `receive` from anyone. Associations come by themselves."""
+"""Like UDP: one socket, `send` to an address, `receive` from anyone. Associations are set up as needed."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ async def main() -> None:
     ):
         answering = tasks.create_task(answer(server))
         for word in (b"one", b"two", b"three"):
-            # The first one sets the association up.
+            # The first message sets up the association.
             await client.send(word, to=server.local_addresses, stream=2)
             message = await client.receive()
             print(f"{message.data.decode()} from {message.source}".replace(str(server.port), "PORT"))

@@ -1,4 +1,4 @@
-"""Events: what the kernel tells about an association, from its first moment to the peer's ABORT."""
+"""Events: what the stack reports about an association, from its first moment to the peer's ABORT."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ from sctpio import (
 
 
 async def watch(conn: Conn) -> None:
-    # SenderDry comes only where it is named.
+    # SenderDry comes only if it is named.
     async for event in conn.events(AssociationChange, PeerAddressChange, SenderDry):
         match event:
             case AssociationChange(state=AssociationState.COMM_UP):
@@ -32,7 +32,7 @@ async def watch(conn: Conn) -> None:
 
 async def main() -> None:
     async with listen("127.0.0.1:0") as listener:
-        # Named here, the events are kept from the start, COMM_UP included, for the first conn.events().
+        # Events that are named here are kept from the start, COMM_UP included, for the first conn.events().
         conn = await connect(listener.local_addresses, events=[AssociationChange])
         server = await listener.accept()
         watcher = asyncio.create_task(watch(conn))

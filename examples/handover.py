@@ -1,6 +1,7 @@
-"""Accept associations in one process, and hand each to another: descriptors go through a Unix socket.
+"""Accept associations in one process and hand each to another one, by its descriptor over a Unix socket.
 
-With one-to-many sockets an association is peeled off first, and what was read of it already goes along.
+An association of a one-to-many socket is peeled off first. Its messages that have been read already are sent
+along with the descriptor.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ from sctpio import Address, AssociationChange, Conn, Mode, connect, listen
 async def echo(conn: Conn) -> None:
     async for message in conn:
         if message.data == b"bulk":
-            # From here on it has a socket, and buffers, of its own; nothing is lost on the way.
+            # From here on it has a socket and buffers of its own. No message is lost by that.
             await conn.peel_off()
         await conn.send(b"%b to you, too" % message.data, stream=message.stream)
 

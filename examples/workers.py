@@ -1,4 +1,4 @@
-"""Serve one port by several processes, one for each CPU: the kernel shares out the associations."""
+"""Serve one port with several processes, one for each CPU: the kernel distributes the associations."""
 
 import argparse
 import asyncio
@@ -16,7 +16,7 @@ async def echo(conn: Conn) -> None:
 
 
 async def serve(address: str) -> None:
-    # Every socket of the port says that it shares, before it is bound.
+    # Every socket of the port has to have this option before it is bound.
     async with listen(address, options=[ReusePort()]) as listener:
         print(f"process {os.getpid()} listens on {listener.local_addresses}", flush=True)
         await listener.serve(echo)
@@ -31,12 +31,12 @@ def main() -> None:
     parser.add_argument("address", nargs="?", default="127.0.0.1:5000", help="default: %(default)s")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: %(default)s")
     options = parser.parse_args()
-    # Not fork: a process that has a loop running is no good start for another.
+    # Not fork, because a copy of a process with a running event loop has that loop too.
     context = multiprocessing.get_context("spawn")
     workers = [
         context.Process(target=work, args=(options.address,), daemon=True) for _ in range(options.processes)
     ]
-    # A terminated process leaves its children behind; one that exits takes these along.
+    # When SIGTERM ends a process, its children live on; when it exits by itself, it ends them.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     for worker in workers:
         worker.start()

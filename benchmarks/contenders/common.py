@@ -9,7 +9,9 @@ A contender does one run for the words of its command line, or one for each line
   (`count` associations set up and shut down, one after the other), idle (the memory of `associations`, less
   that of one).
 - `mode`: one (a socket for each association), or many (the server has one one-to-many socket for all).
-- `form`: single (one message a call), or batch; what else a contender knows.
+- `form`: single (one message a call), batch, or bundle (batches whose messages share packets); what else a
+  contender knows.
+- `burst`: for C as a client, how many messages it sends at a time, before the receiver runs; 0 is a flood.
 - `loop`: asyncio or uvloop. `memory`, for idle: resident, or python (tracemalloc's; it slows all down).
 
 The server prints `ready`. On each association the client greets with FIRST or OTHER; the server has all of
@@ -52,6 +54,7 @@ class Run:
     address: str = "127.0.0.1"
     port: int = 5000
     form: str = "single"
+    burst: int = 0
     loop: str = "asyncio"
     memory: str = "resident"
     send_buffer: int = 1 << 20

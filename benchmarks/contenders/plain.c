@@ -1,13 +1,15 @@
 /* The yardstick: what a plain C program does with the kernel's SCTP sockets.
  *
  * Non-blocking sockets, epoll, one recvmsg or sendmsg for each message, with SCTP_RCVINFO read and SCTP_SNDINFO
- * written; form=batch: recvmmsg and sendmmsg. See common.py for the words and the protocol. */
+ * written; form=batch: recvmmsg and sendmmsg; form=bundle: the same, and all but the last of a batch are sent with
+ * MSG_MORE, so that they share packets. See common.py for the words and the protocol. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/sctp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -186,8 +188,9 @@ static void put(int fd, sctp_assoc_t id, int stream, char *data, size_t size)
     }
 }
 
-/* Send `count` (at most BATCH) messages, from stream `stream` on. */
-static void put_many(int fd, int stream, int streams, char *data, size_t size, int count)
+/* Send `count` (at most BATCH) messages, from stream `stream` on; with `more`, those that are not the last are held
+ * until they fill a packet. */
+static void put_many(int fd, int stream, int streams, char *data, size_t size, int count, int more)
 {
     struct mmsghdr headers[BATCH];
     struct control controls[BATCH];
@@ -196,7 +199,8 @@ static void put_many(int fd, int stream, int streams, char *data, size_t size, i
     for (int number = 0; number < count; number++)
         fill(&headers[number].msg_hdr, &controls[number], &part, (stream + number) % streams, 0);
     for (int sent = 0; sent < count;) {
-        int taken = sendmmsg(fd, headers + sent, (unsigned)(count - sent), MSG_NOSIGNAL);
+        int held = more ? count - sent - 1 : 0;
+        int taken = sendmmsg(fd, headers + sent, (unsigned)(held ? held : count - sent), MSG_NOSIGNAL | (held ? MSG_MORE : 0));
         if (taken > 0) {
             sent += taken;
             continue;
@@ -366,6 +370,19 @@ static void expect(struct source *source, size_t size, char what)
     check(message.size == size && (!what || message.data[0] == what), "not the answer that was expected");
 }
 
+/* Send `burst` messages at a time, and let the receiver take all of them before the next ones. As a real-time
+ * process it is not interrupted, so that the receiver wakes once for each burst. */
+static void send_bursts(const struct run *run, struct source *source, char *data)
+{
+    must(sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1}) == 0, "SCHED_FIFO");
+    for (long done = 0; done < run->count; done++) {
+        put(source->fd, 0, (int)(done % run->streams), data, run->size);
+        if ((done + 1) % run->burst == 0)
+            usleep(20000);
+    }
+    must(sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){.sched_priority = 0}) == 0, "SCHED_OTHER");
+}
+
 static void flood(const struct run *run, struct source **sources, char *data)
 {
     long share = run->count / run->associations;
@@ -374,7 +391,7 @@ static void flood(const struct run *run, struct source **sources, char *data)
         for (int number = 0; number < run->associations; number++) {
             if (run->batch)
                 put_many(sources[number]->fd, (int)(done % run->streams), run->streams, data, run->size,
-                         share - done < step ? (int)(share - done) : step);
+                         share - done < step ? (int)(share - done) : step, run->bundle);
             else
                 put(sources[number]->fd, 0, (int)(done % run->streams), data, run->size);
         }
@@ -414,6 +431,8 @@ static void talk(struct run *run)
         start();
         if (trips != NULL)
             make_trips(run, sources, data, trips);
+        else if (run->burst)
+            send_bursts(run, sources[0], data);
         else
             flood(run, sources, data);
         expect(sources[0], 1, DONE);

@@ -17,7 +17,7 @@
 enum { FIRST = 1, OTHER = 2, GO = 3, DONE = 4 }; /* the messages of one byte around the work */
 
 struct run {
-    int server, associations, streams, many, batch, port, udp_port, peer_udp_port, send_buffer, receive_buffer;
+    int server, associations, streams, many, batch, bundle, burst, port, udp_port, peer_udp_port, send_buffer, receive_buffer;
     long count;
     size_t size;
     char work[16], address[64];
@@ -57,8 +57,12 @@ static void read_word(struct run *run, char *word)
         snprintf(run->address, sizeof run->address, "%s", value);
     else if (is(word, "mode"))
         run->many = is(value, "many");
-    else if (is(word, "form"))
-        run->batch = is(value, "batch");
+    else if (is(word, "form")) {
+        run->bundle = is(value, "bundle");
+        run->batch = run->bundle || is(value, "batch");
+    }
+    else if (is(word, "burst"))
+        run->burst = atoi(value);
     else if (is(word, "size"))
         run->size = (size_t)atol(value);
     else if (is(word, "count"))

@@ -1,4 +1,5 @@
-"""sctpio. form=single: `async for` and `send`; form=batch: `receive_many` and `send_many`.
+"""sctpio. form=single: `async for` and `send`; form=batch: `receive_many` and `send_many(bundle=False)`;
+form=bundle: `send_many` as it is.
 
 With mode=many the server has an `Endpoint`; with form=conns a `Listener` in `Mode.ONE_TO_MANY`, whose `Conn`s
 each have a task. stack=usrsctp by the environment: `$SCTPIO_STACK`.
@@ -26,6 +27,8 @@ from sctpio import (
     open_endpoint,
     usrsctp_config,
 )
+
+BATCHES = ("batch", "bundle")
 
 
 @dataclass(slots=True)
@@ -127,7 +130,7 @@ async def connect_to(run: Run) -> Source:
 async def take(source: Source | EndpointSource, run: Run, count: int) -> None:
     receiver = source.conn if isinstance(source, Source) else source.endpoint
     size = run.size
-    if run.form == "batch":
+    if run.form in BATCHES:
         assert isinstance(receiver, Conn)
         while count > 0:
             messages = await receiver.receive_many(min(count, BATCH))
@@ -166,12 +169,13 @@ async def answer(source: Source | EndpointSource, run: Run, count: int) -> None:
 async def flood(sources: Sequence[Source], run: Run) -> None:
     conns = [source.conn for source in sources]
     data, streams, associations = bytes(run.size), run.streams, run.associations
-    if run.form == "batch":
+    if run.form in BATCHES:
+        bundle = run.form == "bundle"
         # A batch for one stream: that is what bytes, rather than `Message`s, are sent on.
         for done in range(0, run.share, BATCH):
             batch, stream = [data] * min(BATCH, run.share - done), done // BATCH % streams
             for conn in conns:
-                await conn.send_many(batch, stream=stream, ppid=PPID)
+                await conn.send_many(batch, stream=stream, ppid=PPID, bundle=bundle)
         return
     if associations == 1:
         send = conns[0].send

@@ -1,6 +1,8 @@
-"""The pytest plugin of sctpio: fixtures, the option --sctpio-seed, and the seed in a failed test's report.
+"""The pytest plugin of sctpio: fixtures, the option --sctpio-seed, and the seeds in a failed test's report.
 
-It does not import sctpio before a fixture is used: this is a package of its own for that reason.
+pytest imports a plugin in every run, so this one is a package of its own and does not import sctpio before a
+fixture is used. The fixtures are asynchronous: which plugin runs them, pytest-asyncio or anyio's, is known
+only when pytest has been configured, and so they are made then (`pytest_configure`).
 """
 
 import sys
@@ -44,7 +46,7 @@ async def sctp_pair(_sctpio_loop: None) -> "AsyncIterator[Pair]":
 
 
 async def sctp_relay(_sctpio_loop: None) -> "AsyncIterator[Relay]":
-    """A relay to this process: listen with `stack=relay.stack`, connect with `relay.connect(address)`."""
+    """A relay to this process: listen with its `stack`, and connect with `sctp_relay.connect(address)`."""
     from sctpio.testing import Relay
 
     async with Relay() as relay:
@@ -60,7 +62,7 @@ async def sctp_relayed_pair(sctp_relay: "Relay") -> "AsyncIterator[RelayedPair]"
 
 
 def _sctpio_loop(request: pytest.FixtureRequest) -> None:
-    """Look that the test runs where the fixtures do."""
+    """Fail a test that does not run on the loop of the fixtures."""
     if request.config.pluginmanager.has_plugin("asyncio") and request.node.get_closest_marker("anyio"):
         pytest.fail(MIXED, pytrace=False)
 
@@ -69,7 +71,7 @@ FIXTURES: tuple[Callable[..., Any], ...] = (sctp_listener, sctp_pair, sctp_relay
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the seed."""
+    """Add the option --sctpio-seed."""
     parser.getgroup("sctpio").addoption(
         "--sctpio-seed",
         type=_number,
@@ -79,14 +81,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _number(text: str) -> int:
-    # argparse quotes the text.
+    # argparse makes an error of it that quotes the text.
     if not (text.isascii() and text.isdigit()):
         raise ValueError
     return int(text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hand the seed on, and make the fixtures for the plugin that runs them."""
+    """Hand the seed to sctpio.testing, and make the fixtures for the plugin that runs them."""
     seed = config.getoption("sctpio_seed")
     if seed is not None:
         patch = pytest.MonkeyPatch()
@@ -118,7 +120,7 @@ def _not_runnable(function: Callable[..., Any]) -> object:
 
 
 def pytest_runtest_logstart() -> None:
-    """Begin a test."""
+    """Forget the relays of the test before."""
     seeds = sys.modules.get("sctpio.testing._seeds")
     if seeds is not None:
         seeds.forget()
@@ -126,7 +128,7 @@ def pytest_runtest_logstart() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell in the report of a failed test what its relays did, and how to repeat it."""
+    """Add to the report of a failed test what its relays did, and how to repeat that."""
     report = yield
     seeds = sys.modules.get("sctpio.testing._seeds")
     if report.failed and seeds is not None and (relays := seeds.recent):

@@ -3,71 +3,75 @@
 Start with `listen` and `connect`; `available_stacks()` tells whether this machine has SCTP.
 """
 
-from typing import TYPE_CHECKING
+import os as _os
+from typing import TYPE_CHECKING, Any
+
+from . import errors, events, options
+from ._local_endpoint import BroadcastResult
+from ._loop.event_stream import EventStream
+from .address import Address, AddressLike
+from .conn import Conn
+from .connecting import connect
+from .endpoint import Endpoint, open_endpoint
+from .errors import *  # noqa: F403
+from .events import *  # noqa: F403
+from .features import Capabilities, Feature
+from .keep_alive import KeepAlive
+from .listener import Listener, Mode, ShutdownResult, listen
+from .message import Message
+from .options import *  # noqa: F403
+from .stacks import available_stacks, capabilities, usrsctp_config
+from .statistics import EndpointStatistics, Snapshot, Statistics
+from .stream import Stream
 
 if TYPE_CHECKING:
-    # isort: off
-    from ._broadcast import BroadcastResult as BroadcastResult
-    from ._events import EventStream as EventStream
-    from .address import Address as Address, AddressLike as AddressLike
-    from .conn import Conn as Conn, connect as connect
-    from .endpoint import Endpoint as Endpoint, open_endpoint as open_endpoint
-    from .errors import *  # noqa: F403
-    from .events import *  # noqa: F403
-    from .features import Capabilities as Capabilities, Feature as Feature
-    from .listener import Listener as Listener, Mode as Mode, listen as listen
-    from .message import Message as Message
-    from .options import *  # noqa: F403
-    from .stacks import (
-        available_stacks as available_stacks,
-        capabilities as capabilities,
-        usrsctp_config as usrsctp_config,
-    )
-    from .statistics import EndpointStatistics as EndpointStatistics, Statistics as Statistics
-    from .stream import Stream as Stream
-
-    # isort: on
+    from .ppid import Port, Ppid
 else:
-    # A module is loaded when the first of its names is used: few programs use all, and asyncio alone takes
-    # as long as the rest. What type checkers read above says the same.
-    _NAMES = {
-        "_broadcast": ("BroadcastResult",),
-        "_events": ("EventStream",),
-        "address": ("Address", "AddressLike"),
-        "conn": ("Conn", "connect"),
-        "endpoint": ("Endpoint", "open_endpoint"),
-        "features": ("Capabilities", "Feature"),
-        "listener": ("Listener", "Mode", "listen"),
-        "message": ("Message",),
-        "stacks": ("available_stacks", "capabilities", "usrsctp_config"),
-        "statistics": ("EndpointStatistics", "Statistics"),
-        "stream": ("Stream",),
-    }
-    # All that these name as theirs.
-    _WHOLE = ("errors", "events", "options")
 
-    _HOMES = {name: module for module, names in _NAMES.items() for name in names}
+    def __getattr__(name: str) -> Any:
+        # To make the hundred members of these takes as long as a tenth of the rest of the package.
+        if name not in ("Port", "Ppid"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import ppid
 
-    def _load(module):
-        from importlib import import_module
+        return getattr(ppid, name)
 
-        return import_module(f"{__name__}.{module}")
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
 
-    def __getattr__(name):
-        if name == "__all__":
-            value = sorted([*_HOMES, *(each for module in _WHOLE for each in _load(module).__all__)])
-        elif name in _HOMES:
-            value = getattr(_load(_HOMES[name]), name)
-        elif name in _WHOLE or (name in _NAMES and not name.startswith("_")):
-            return _load(name)
-        else:
-            homes = [] if name.startswith("_") else [_load(module) for module in _WHOLE]
-            home = next((module for module in homes if name in module.__all__), None)
-            if home is None:
-                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-            value = getattr(home, name)
-        globals()[name] = value
-        return value
 
-    def __dir__():
-        return sorted({*globals(), *__getattr__("__all__")})
+__all__ = [
+    *errors.__all__,
+    *events.__all__,
+    *options.__all__,
+    "Address",
+    "AddressLike",
+    "BroadcastResult",
+    "Capabilities",
+    "Conn",
+    "Endpoint",
+    "EndpointStatistics",
+    "EventStream",
+    "Feature",
+    "KeepAlive",
+    "Listener",
+    "Message",
+    "Mode",
+    "Port",
+    "Ppid",
+    "ShutdownResult",
+    "Snapshot",
+    "Statistics",
+    "Stream",
+    "available_stacks",
+    "capabilities",
+    "connect",
+    "listen",
+    "open_endpoint",
+    "usrsctp_config",
+]
+
+if _os.environ.get("SCTPIO_TRACE"):
+    from . import tracing as _tracing
+
+    _tracing.start_from(_os.environ)

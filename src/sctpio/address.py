@@ -1,12 +1,15 @@
 """Addresses: a port and the IP addresses of one endpoint, and their text form.
 
-Everything that decides which text is an address lives in this file. The text form is
-``host/host/...:port``; IPv6 hosts stand in brackets, and no host at all is the wildcard::
+The text form is ``host/host/...:port``. IPv6 hosts are in brackets, and no host at all is the wildcard::
 
     10.50.1.1/10.50.2.1:2904    10.50.1.1/[2001:db8::1]:2904    [fe80::1%eth0]:5000    :5000
 
-`Address` holds IP addresses only. `split` also lets host names through, for the callers that
-resolve them.
+An IPv4-mapped IPv6 address (``[::ffff:10.0.0.1]``) means the IPv4 address, and becomes it. A scope id is the
+name of an interface or its number (RFC 4007 section 11.2).
+
+An `Address` has IP addresses only. `split`, `split_like` and `split_remote` accept host names too, for
+callers that resolve them. All rules about what is an address are in this module, and every error quotes the
+text that it is about.
 """
 
 from __future__ import annotations
@@ -14,9 +17,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-__all__ = ["Address", "AddressLike", "Host", "is_literal", "split", "split_like"]
+__all__ = ["Address", "AddressLike", "Host", "is_literal", "scope_of", "split", "split_like", "split_remote"]
 
 Host = IPv4Address | IPv6Address
 
@@ -27,14 +30,15 @@ _ACCEPTED = (
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _SCOPE = re.compile(r"[^\s/\[\]%]+")
+_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Address:
     """One endpoint: a port number and the IP addresses that share it (RFC 9260 section 1.3).
 
-    `hosts` are the IP addresses in the order given, IPv6 scope ids kept; an empty tuple is the
-    wildcard. `port` is a number from 0 to 65535, 0 meaning "any" where a port is to be bound.
+    `hosts` are the IP addresses in the order in which they were given, with their IPv6 scope ids; an empty
+    tuple is the wildcard. `port` is from 0 to 65535, and 0 means any port where one is to be bound.
     """
 
     hosts: tuple[Host, ...]
@@ -64,6 +68,7 @@ class Address:
         """Read an address from its text form; `str()` is the way back.
 
         Raises:
+            TypeError: it is no text.
             ValueError: the text is malformed or names a host that is no IP address.
         """
         hosts, port = split(text)
@@ -78,18 +83,21 @@ class Address:
 
 
 AddressLike = str | Address | tuple[str, int]
-"""What every call that takes an address accepts: text, an `Address`, or ``(host, port)``."""
+"""What is accepted wherever an address is taken: text, an `Address`, or a tuple ``(host, port)``."""
 
 
 def split(text: str) -> tuple[tuple[str, ...], int]:
     """Split the text form into host texts, without brackets, and the port.
 
-    A host is an IP address or a host name: letters, digits, ``-``, ``_`` and ``.``. A name whose
-    last label is all digits is a bad IPv4 address. Whether a name exists is not asked here.
+    A host is an IP address or a host name of letters, digits, ``-``, ``_`` and ``.``. A name whose last label
+    is all digits is refused as a bad IPv4 address. Whether a name exists is not looked up here.
 
     Raises:
+        TypeError: it is no text.
         ValueError: the text is malformed; the message quotes it.
     """
+    if not isinstance(text, str):
+        raise _no_address(text)
     hosts, colon, port = text.rpartition(":")
     if not colon:
         raise _bad(text, "the port is missing")
@@ -101,11 +109,19 @@ def split(text: str) -> tuple[tuple[str, ...], int]:
         raise _bad(text, str(error)) from None
 
 
+def split_remote(address: AddressLike) -> tuple[tuple[str, ...], int]:
+    """Split a peer's address as `split_like` does; raises ValueError for the wildcard, too."""
+    hosts, port = split_like(address)
+    if not hosts:
+        raise ValueError(f"{str(address)!r} names no host of a peer: the wildcard is for local addresses")
+    return hosts, port
+
+
 def split_like(address: AddressLike) -> tuple[tuple[str, ...], int]:
     """Split any form of address into host texts and the port.
 
-    In the tuple form an IPv6 host needs no brackets: ``("::1", 5000)``; several hosts are separated
-    by slashes, and the empty host is the wildcard.
+    In a tuple an IPv6 host needs no brackets, ``("::1", 5000)``, several hosts are separated by slashes, and
+    the empty text is the wildcard.
 
     Raises:
         TypeError: it is none of the three forms.
@@ -116,10 +132,7 @@ def split_like(address: AddressLike) -> tuple[tuple[str, ...], int]:
     if isinstance(address, Address):
         return tuple(str(host) for host in address.hosts), address.port
     if not _is_pair(address):
-        raise TypeError(
-            f"{address!r} is not an address; accepted: a str such as '10.0.0.1:5000', "
-            "an Address, or a tuple (str, int)"
-        )
+        raise _no_address(address)
     hosts, port = address
     try:
         return _hosts_of(_elements(hosts), bare=True), _checked_port(port)
@@ -134,6 +147,23 @@ def _is_pair(value: object) -> bool:
         case (str(), int()):
             return isinstance(value, tuple)
     return False
+
+
+def _no_address(given: object) -> TypeError:
+    """Return the error for what has none of the types of an address."""
+    hint = ""
+    if isinstance(given, int) and not isinstance(given, bool):
+        hint = f"; ':{given}' is a port of this host, 'host:{given}' that of a peer"
+    elif isinstance(given, (list, set, frozenset)) or (isinstance(given, tuple) and not _port_is_text(given)):
+        hint = "; several hosts of one endpoint are one value, '10.0.0.1/10.1.0.1:5000'"
+    return TypeError(
+        f"{given!r} is not an address; accepted: a str such as '10.0.0.1:5000', an Address, or a tuple "
+        f"(str, int){hint}"
+    )
+
+
+def _port_is_text(given: tuple[object, ...]) -> bool:
+    return len(given) == 2 and isinstance(given[1], str) and _PORT.fullmatch(given[1]) is not None
 
 
 def _bad(given: object, reason: str) -> ValueError:
@@ -156,7 +186,7 @@ def _hosts_of(elements: tuple[str, ...], *, bare: bool) -> tuple[str, ...]:
     parsed = tuple(_host(element, bare=bare) for element in elements)
     _check_together(parsed)
     return tuple(
-        element.strip("[]") if isinstance(host, IPv6Address) else element
+        str(host) if isinstance(host, IPv4Address) else element.strip("[]")
         for element, host in zip(elements, parsed, strict=True)
     )
 
@@ -181,11 +211,15 @@ def _host(element: str, *, bare: bool) -> Host | str:
     return element.rstrip(".").lower()
 
 
-def _ipv6(text: str) -> IPv6Address:
+def _ipv6(text: str) -> Host:
     host = IPv6Address(text)
     if host.scope_id is not None and not _SCOPE.fullmatch(host.scope_id):
         raise ValueError(f"{host.scope_id!r} is not an IPv6 scope id")
-    return host
+    if host.ipv4_mapped is None:
+        return host
+    if host.scope_id is not None:
+        raise ValueError(f"{text!r} is an IPv4 address, which has no scope id")
+    return host.ipv4_mapped
 
 
 def _ip(host: str | Host) -> Host:
@@ -209,9 +243,22 @@ def _check_together(hosts: tuple[Host | str, ...]) -> None:
 
 
 def is_literal(host: str) -> bool:
-    """Tell whether a host is an IP address, not a name."""
+    """Tell whether a host is an IP address and not a name."""
     try:
         ip_address(host)
     except ValueError:
         return False
     return True
+
+
+def scope_of(host: Host) -> int:
+    """Return how near a host is: 0 global, 1 private, 2 on the link, 3 on this host.
+
+    This is how the stacks see it (RFC 4007 and 1918); a unique-local IPv6 address is global to them.
+    """
+    if host.is_loopback:
+        return 3
+    if host.is_link_local:
+        return 2
+    private = isinstance(host, IPv4Address) and any(host in network for network in _PRIVATE)
+    return int(private or (not isinstance(host, IPv4Address) and host.is_site_local))

@@ -1,38 +1,39 @@
-"""One association: `Conn`, and `connect`.
+"""One association: `Conn`.
 
-A `Conn` ends in one of these ways, and every later call says which: `EndOfAssociation` (the peer shut
-down), `AssociationAbortedError`, `AssociationLostError`, `ClosedError` (closed here).
+A `Conn` ends in one of four ways, and every later call raises that way: `EndOfAssociation` (the peer shut it
+down), `AssociationAbortedError` (the peer aborted it), `AssociationLostError` (the peer no longer answers) or
+`ClosedError` (closed or aborted here). The class checks arguments and states what the methods promise; the
+work is done in `_loop`.
 """
 
-import errno
 import warnings
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any, Self, TypeVar, overload
 
-from ._codec import UNORDERED
-from ._events import EventStream, open_events
-from ._intake import Inbox
-from ._link import Link
-from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings
-from ._outgoing import check_numbers, payload, policy_in_stack
-from ._reconfig import add_streams, reset_association, reset_streams
-from ._resolve import resolve
-from .address import Address, AddressLike, split_like
+from ._abi.contract import RECORDS, UNORDERED
+from ._loop.event_stream import EventStream, open_events
+from ._loop.homing import known_local
+from ._loop.journal import Logger
+from ._loop.link import Link
+from ._loop.opening import Opening
+from ._loop.reading import reader_of
+from ._loop.reconfig import add_streams, reset_association, reset_streams
+from ._loop.settings import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Settings
+from ._loop.time_limits import CLOSE_TIMEOUT, check_timeout
+from .address import Address, AddressLike
 from .errors import EndOfAssociation, StreamOutOfRangeError
 from .events import Event, EventsDropped
 from .message import Message
 from .options import (
-    AsconfSupported,
-    InitMsg,
     Option,
     PeerAddressInfo,
     PeerPrimaryAddress,
     PrimaryAddress,
     Status,
 )
-from .stacks.base import RECORDS, Buffer, Head, Outgoing, SendExtras, StackSocket
-from .statistics import Statistics
+from .stacks.base import Buffer, Head
+from .statistics import Snapshot, Statistics
 from .stream import Stream
 
 T = TypeVar("T", bound=Option)
@@ -40,23 +41,21 @@ E = TypeVar("E", bound=Event)
 F = TypeVar("F", bound=Event)
 G = TypeVar("G", bound=Event)
 
-__all__ = ["Conn", "connect"]
-
-# Messages of one sendmmsg, and messages larger than this go one by one: a batch copies its payload.
-BATCH = 64
-BATCH_BYTES = 16 * 1024
+__all__ = ["Conn"]
 
 
 class Conn:
-    """One association on a socket of its own; made by `connect` and by a `Listener`.
+    """One association, made by `connect`, by a `Listener`, or by peeling one off.
 
-    `async for message in conn` gives messages until the peer shuts down. Leaving `async with` closes it:
-    gracefully, or at once where an exception leaves the block.
+    `async for message in conn` yields messages until the peer shuts the association down. Leaving `async
+    with` closes it gracefully, or aborts it if an exception leaves the block.
     """
 
     def __init__(self, link: Link, local: Address | None) -> None:
         self._link = link
         self._association = link.association
+        self._sender = link.sender
+        self._reader = reader_of(link.association)
         self._local = local
 
     def __repr__(self) -> str:
@@ -65,11 +64,14 @@ class Conn:
 
     def __del__(self) -> None:
         link = getattr(self, "_link", None)
-        if link is not None and not link.association.over:
-            # What the peer has shut down ends by itself: whether it has yet is a matter of timing.
-            if not link.association.inbound_over:
-                warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
-            link.forget()
+        if link is None or link.association.is_over:
+            return
+        # An association that is being shut down ends by itself: whether it already has is a matter of timing.
+        unclosed = not link.association.is_ending
+        # Before the warning, which may be turned into an exception.
+        link.forget()
+        if unclosed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,15 +92,25 @@ class Conn:
         receive_buffer: int = RECEIVE_BUFFER,
         max_message_size: int = MAX_MESSAGE_SIZE,
         receive_batch: int = RECORDS,
+        logger: Logger | None = None,
+        ppid: int = 0,
     ) -> "Opening[Conn]":
         """Take over a one-to-one socket with its association: `conn = await Conn.from_fd(descriptor)`.
 
-        It may come from `detach`, another process (`socket.recv_fds`) or another library. The rest is as
-        for `connect`. Raises ValueError for a descriptor of another kind, OSError where it cannot be used;
-        it then stays the caller's.
+        The descriptor may come from `detach`, from another process (`socket.recv_fds`) or from another
+        library. The other arguments are as for `connect`. Raises ValueError for another kind of descriptor,
+        and OSError if it cannot be used; the descriptor then still belongs to the caller.
         """
-        settings = Settings.check(None, (), events, stack, receive_buffer, max_message_size, receive_batch)
-        return Opening(partial(_adopt, descriptor, settings))
+        settings = Settings.check(
+            events=events,
+            stack=stack,
+            receive_buffer=receive_buffer,
+            max_message_size=max_message_size,
+            receive_batch=receive_batch,
+            logger=logger,
+            ppid=ppid,
+        )
+        return Opening("Conn.from_fd", partial(_adopt, descriptor, settings))
 
     # Sending
 
@@ -107,7 +119,7 @@ class Conn:
         data: Buffer,
         *,
         stream: int = 0,
-        ppid: int = 0,
+        ppid: int | None = None,
         unordered: bool = False,
         lifetime: float | None = None,
         max_retransmissions: int | None = None,
@@ -117,21 +129,26 @@ class Conn:
         sack_immediately: bool = False,
         auth_key: int | None = None,
     ) -> None:
-        """Send one message, waiting while the association's send buffer is full (RFC 6458 3.1.3).
+        """Send one message; wait while the send buffer is full (RFC 6458 3.1.3) or the peer has no space.
 
-        `ppid` is the number that a packet dissector shows. `lifetime` (seconds), `max_retransmissions` or
-        `priority` (at most one of them) let the stack give the message up (RFC 3758, RFC 7496). `context`
-        comes back in a SendFailed event. `path` is the peer's address to send to, else the primary one.
-        `auth_key` is the number of the shared key to authenticate with (RFC 4895); it has no effect where
-        the peer does not want DATA authenticated (`PeerAuthChunks` tells).
+        `ppid` is the number that a packet dissector shows, such as `Ppid.NGAP`; None means that of `connect`
+        or `listen`. At most one of `lifetime` (seconds),
+        `max_retransmissions` and `priority` lets the stack abandon the message (RFC 3758, RFC 7496).
+        `context` comes back in a SendFailed event. `path` is the address of the peer to send to, instead of
+        the primary one. `sack_immediately` asks the peer to acknowledge without delay (RFC 7053).
+        `auth_key` is the number of the shared key to authenticate with (RFC 4895); it has no effect unless
+        the peer requires DATA to be authenticated (see `PeerAuthChunks`).
 
-        Returns when the stack has taken the message. A cancelled send has sent nothing.
+        Returns when the stack has taken the message; a bytearray can then be changed. A cancelled send has
+        sent nothing.
 
         Raises ValueError for an empty message (RFC 9260 has none) or a number out of range,
         StreamOutOfRangeError, MessageTooLargeError, OSError (EOPNOTSUPP) for what the stack cannot do, or how
         the association ended.
         """
-        link = self._link
+        sender = self._sender
+        if ppid is None:
+            ppid = sender.association.ppid
         sent = None
         if (
             lifetime is None
@@ -141,85 +158,54 @@ class Conn:
             and auth_key is None
             and not sack_immediately
         ):
-            sent = link.send_plain(data, stream, ppid, unordered, context)
+            sent = sender.send_plain(data, stream, ppid, unordered, context)
             if sent:
                 return
-        arguments = link.prepare(
+        arguments = sender.prepare(
             data,
-            stream,
-            ppid,
-            unordered,
-            lifetime,
-            max_retransmissions,
-            priority,
-            context,
-            path,
-            sack_immediately,
-            auth_key,
+            stream=stream,
+            ppid=ppid,
+            unordered=unordered,
+            lifetime=lifetime,
+            max_retransmissions=max_retransmissions,
+            priority=priority,
+            context=context,
+            path=path,
+            sack_immediately=sack_immediately,
+            auth_key=auth_key,
         )
-        if sent is False or not link.send_now(arguments):
-            await link.send_in_turn(arguments)
+        if sent is False or not sender.send_now(arguments):
+            await sender.send_in_turn(arguments)
 
     async def send_many(
-        self, messages: Iterable[Buffer | Message], *, stream: int = 0, ppid: int = 0, unordered: bool = False
+        self,
+        messages: Iterable[Buffer | Message],
+        *,
+        stream: int = 0,
+        ppid: int | None = None,
+        unordered: bool = False,
+        bundle: bool = True,
     ) -> None:
-        """Send messages in order, many with one system call (sendmmsg).
+        """Send messages in order, many of them with one system call (sendmmsg) and in one packet.
 
-        An item is the bytes of a message, sent with `stream`, `ppid` and `unordered`, or a `Message`, whose
-        own `stream`, `ppid`, `unordered` and `context` count. Waits as `send` does, and raises what it
-        raises; the messages before the one that failed, or that a cancellation met, are sent.
+        An item is the bytes of a message, sent with `stream`, `ppid` and `unordered`, or a `Message`, sent
+        with its own `stream`, `ppid`, `unordered` and `context`. Waits as `send` does, and raises what it
+        raises. After an error or a cancellation, the messages before that point are sent and no others.
+
+        Small messages share packets (RFC 9260 section 6.10), and none of them waits for a packet to fill
+        once this returns, fails or is cancelled. With `bundle` False each begins a packet of its own, unless
+        `NoDelay` is off or the association may not send at once.
         """
-        self._association.check_alive()
-        head = Head(stream, UNORDERED if unordered else 0, ppid, 0)
-        self._check_head(head)
-        pending: list[Outgoing] = []
-        size = 0
-        try:
-            for item in messages:
-                outgoing = (item, head) if type(item) is bytes and item else self._outgoing(item, head)
-                added = len(outgoing[0])
-                if pending and (len(pending) == BATCH or size + added > BATCH_BYTES):
-                    batch, pending, size = pending, [], 0
-                    await self._send_batch(batch)
-                pending.append(outgoing)
-                size += added
-        except Exception:
-            # What precedes the item that failed is sent.
-            await self._send_batch(pending)
-            raise
-        await self._send_batch(pending)
-
-    def _outgoing(self, item: Buffer | Message, head: Head) -> Outgoing:
-        if not isinstance(item, Message):
-            return payload(item), head
-        own = Head(item.stream, UNORDERED if item.unordered else 0, item.ppid, item.context)
-        self._check_head(own)
-        return payload(item.data), own
-
-    def _check_head(self, head: Head) -> None:
-        check_numbers(head.stream, head.ppid, head.context, self._association.outbound_streams)
-
-    async def _send_batch(self, messages: Sequence[Outgoing]) -> None:
-        association = self._association
-        while messages:
-            association.check_alive()
-            taken = 0
-            if len(messages) > 1 and not association.senders.queue and not association.default_policy:
-                taken = self._link.send_batch(messages)
-            if not taken:
-                # One message waits for room; the rest follows as a batch.
-                extras = SendExtras(*association.default_policy) if association.default_policy else None
-                data, head = messages[0]
-                await self._link.send((association.id, data, *head, extras))
-                taken = 1
-            messages = messages[taken:]
+        if ppid is None:
+            ppid = self._association.ppid
+        await self._sender.send_many(messages, Head(stream, UNORDERED if unordered else 0, ppid, 0), bundle)
 
     async def flush(self) -> None:
         """Wait until the peer has acknowledged everything that was sent (SCTP_SENDER_DRY_EVENT).
 
-        Cancelling it changes nothing. Raises how the association ended if that comes first,
-        ConnectionResetError where the peer restarts meanwhile (the association lives on, what was sent is
-        lost), and ReceiveBufferFullError where unread messages keep the answer from being read.
+        Cancelling it changes nothing. Raises how the association ended if that comes first;
+        ConnectionResetError if the peer restarts meanwhile (the association lives on, what was sent is lost);
+        ReceiveBufferFullError if unread messages keep the answer from being read.
         """
         self._check_open()
         await self._link.flush()
@@ -227,71 +213,59 @@ class Conn:
     # Receiving
 
     async def receive(self) -> Message:
-        """Give the next message of all streams that no `Stream` has claimed; wait for it.
+        """Wait for the next message on any stream that no `Stream` has claimed, and return it.
 
-        Cancelling loses nothing. What was received before an end is given first, then: EndOfAssociation
-        after the peer's graceful shutdown, else how the association ended. ReceiveBufferFullError when
-        claimed streams' unread messages fill the buffer, so that none could ever come.
+        Cancelling loses no message. When the association has ended, messages received before that are
+        returned first; then it raises EndOfAssociation after a graceful shutdown by the peer, or how else
+        the association ended. Raises ReceiveBufferFullError if unread messages of claimed streams fill the
+        buffer, so that no other message could ever come.
         """
-        inbox = self._association.intake.inbox
-        while not inbox.messages:
-            await self._more(inbox)
-        return self._take(inbox)
+        reader = self._reader
+        first = False
+        while not reader.inbox.messages:
+            await reader.more(first)
+            first = True
+        return reader.take(self._link.socket)
 
     async def receive_many(self, limit: int | None = None) -> list[Message]:
-        """Give all messages that are buffered, at most `limit`; wait until there is one. As `receive`."""
+        """Wait until there is a message, then return all there are, at most `limit`.
+
+        Cancelling and errors are as for `receive`.
+        """
         if limit is not None and limit < 1:
             raise ValueError(f"limit is {limit!r}; it takes a number from 1, or None")
-        inbox = self._association.intake.inbox
-        while not inbox.messages:
-            await self._more(inbox)
-        messages = self._association.intake.take_all(inbox, limit)
-        if not self._link.carrier.reading:
-            self._link.carrier.resume()
-        return messages
-
-    def _more(self, inbox: Inbox) -> Coroutine[Any, Any, None]:
-        """Give what waits until there may be something in an inbox; raises how the association ended."""
-        association = self._association
-        if association.end is not None or association.inbound_over:
-            raise association.outcome()
-        intake = association.intake
-        if intake.unread_bytes >= intake.limit:
-            return intake.wait(inbox.waiters, inbox)
-        return inbox.waiters.wait()
-
-    def _take(self, inbox: Inbox) -> Message:
-        """Give the oldest message of an inbox."""
-        message = self._association.intake.take(inbox)
-        if not self._link.carrier.reading:
-            self._link.carrier.resume()
-        return message
+        reader = self._reader
+        first = False
+        while not reader.inbox.messages:
+            await reader.more(first)
+            first = True
+        return reader.take_all(self._link.socket, limit)
 
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
 
     async def __anext__(self) -> Message:
-        # What `receive` does, without a call for it: this is done for every message.
-        inbox = self._association.intake.inbox
-        while not inbox.messages:
+        reader = self._reader
+        first = False
+        while not reader.inbox.messages:
             try:
-                await self._more(inbox)
+                await reader.more(first)
             except EndOfAssociation:
                 raise StopAsyncIteration from None
-        message = self._association.intake.take(inbox)
-        if not self._link.carrier.reading:
-            self._link.carrier.resume()
-        return message
+            first = True
+        return reader.take(self._link.socket)
 
-    def stream(self, sid: int, *, ppid: int = 0) -> "Stream":
-        """Give stream `sid` of both directions as one object; `ppid` is what it sends with by default.
+    def stream(self, sid: int, *, ppid: int | None = None) -> "Stream":
+        """Return stream number `sid`, both directions as one object; it sends with `ppid` by default.
 
-        Raises StreamOutOfRangeError for a number that neither direction has.
+        None means that of `connect` or `listen`.
+
+        Raises StreamOutOfRangeError if neither direction has a stream of that number.
         """
         limit = max(self.outbound_streams, self.inbound_streams)
         if isinstance(sid, bool) or not isinstance(sid, int) or not 0 <= sid < limit:
             raise StreamOutOfRangeError(sid, limit)
-        return Stream(self, sid, ppid)
+        return Stream(self._link, sid, self._association.ppid if ppid is None else ppid, owner=self)
 
     # Events
 
@@ -308,106 +282,133 @@ class Conn:
     @overload
     def events(self, *types: type[Event]) -> EventStream[Event]: ...
     def events(self, *types: type[Event]) -> EventStream[Any]:
-        """Subscribe events of these types and iterate over them.
+        """Subscribe events of these types, and return an iterator over them (RFC 6458 section 6).
 
-        Without a type, every event comes but SenderDry (name it: it comes each time that all is
-        acknowledged).
+        Without types, it yields every event except SenderDry, which comes each time that everything is
+        acknowledged and has to be named.
 
-        The subscription holds from this call on; the first iterator also gets what the constructor's
-        `events=` kept. It ends with the association, however that ends. Raises OSError where the stack
-        refuses a type that was named.
+        The subscription begins with this call, not with the first iteration; the first iterator also gets the
+        events that the constructor's `events=` kept. It ends when the association has ended, in whatever way.
+        Raises OSError if the stack refuses a type that was named.
         """
-        link, association = self._link, self._association
-        return open_events(
-            self._raw,
-            association.hub,
-            types,
-            owner=self,
-            subscribe=link.subscribe,
-            unsubscribe=link.unsubscribe,
-            wait=association.wait_for_input,
-        )
+        return open_events(self._link, types, owner=self)
 
     # Ending
 
-    async def close(self) -> None:
-        """Shut down gracefully (RFC 9260 9.2) and wait for it: everything sent is delivered first.
+    async def close(self, *, timeout: float | None = CLOSE_TIMEOUT) -> None:
+        """Shut down gracefully (RFC 9260 9.2): wait until everything that was sent is delivered.
 
-        Tasks that wait in receive or send get ClosedError; messages not read are dropped. Closing again,
-        or after the association ended, does nothing. Cancelling it aborts, closes and re-raises. Raises
-        AssociationError where the association fails before all was delivered.
+        Tasks that wait in `receive` or `send` get ClosedError, and unread messages are dropped; `shutdown`
+        leaves them to be read. If the peer has not acknowledged everything within `timeout` seconds (None: no
+        limit), the association is aborted, and AssociationLostError says so. Leaving `async with` closes with
+        the default limit.
+
+        Closing again, or after the association has ended, does nothing. Cancelling it aborts the association
+        and re-raises. Raises AssociationError if the association fails before everything was delivered.
         """
-        await self._link.close()
+        check_timeout(timeout)
+        await self._link.close(timeout)
+
+    async def shutdown(self) -> None:
+        """Begin the graceful end (RFC 9260 9.2), and leave what the peer still sends to be read.
+
+        Nothing more can be sent: that raises ClosedError. What was sent is delivered, `receive` and `async
+        for` go on with what comes until the association has ended, and `wait_closed` waits for that. Does not
+        wait. If a graceful end is under way, or the association has ended, it does nothing.
+        """
+        self._link.shut_down()
 
     async def abort(self, cause: bytes = b"") -> None:
-        """End the association at once with an ABORT (RFC 9260 9.1); unsent data is lost. Does not wait.
+        """End the association at once with an ABORT (RFC 9260 9.1), without waiting; unsent data is lost.
 
-        `cause` is for the peer; the kernel's one-to-one sockets have no way to carry it (sendmsg refuses
-        SCTP_ABORT there), so they send the ABORT without it, and that is logged.
+        `cause` is sent to the peer. The kernel's one-to-one sockets cannot send it (sendmsg refuses
+        SCTP_ABORT on them): the ABORT then goes without it, and a warning is logged.
+        """
+        self._link.abort(cause=cause)
+
+    def abort_nowait(self, cause: bytes = b"") -> None:
+        """Do the same as `abort`, from code that cannot await: a callback of the loop.
+
+        A signal handler may be one (`loop.add_signal_handler`). Handlers of the signal module run in the
+        middle of what the loop does: they use `loop.call_soon_threadsafe(conn.abort_nowait)`.
         """
         self._link.abort(cause=cause)
 
     async def peel_off(self) -> "Conn":
-        """Move the association of a one-to-many socket to a socket of its own, and give this `Conn` again.
+        """Move the association from its one-to-many socket to one of its own, and return this same `Conn`.
 
-        Nothing is lost or reordered; tasks that wait, claimed streams and subscribed events go on. The
-        socket that it came from knows it no more (RFC 6458 section 9.2). Does not wait.
+        No message is lost or reordered. Waiting tasks, claimed streams and subscriptions carry on. The
+        association no longer belongs to the socket that it came from (RFC 6458 section 9.2). Does not wait.
 
-        Raises RuntimeError where it has a socket of its own already, OSError (EMFILE and the like), or how
-        the association ended.
+        Raises RuntimeError if it has a socket of its own already, OSError (such as EMFILE), or how the
+        association ended.
         """
         self._check_open()
         self._link.peel_off()
         return self
 
     async def wait_closed(self) -> None:
-        """Wait until the association has ended, however. Cancelling changes nothing.
+        """Wait until the association has ended, in whatever way. Cancelling it changes nothing.
 
-        Raises ReceiveBufferFullError where unread messages keep the end from being seen.
+        Raises ReceiveBufferFullError if unread messages keep the end from being seen.
         """
-        association = self._association
-        while not association.over:
-            await association.wait_for_input(association.state_waiters)
+        await self._association.wait_over()
 
     @property
     def is_closed(self) -> bool:
-        """Whether the association has ended, here or at the peer."""
-        return self._association.over
+        """Whether the association has ended, in whatever way."""
+        return self._association.is_over
+
+    @property
+    def end(self) -> Exception | None:
+        """How the association has ended, as the exception that calls raise; None while it lives.
+
+        It is an `AssociationEnded`, and a new copy each time. A peer's shutdown is an end from when it is
+        seen, EndOfAssociation: what was received before can still be read, and `is_closed` follows when the
+        shutdown is complete. After `close` or `abort` here it is ClosedError.
+        """
+        return self._association.outcome() if self._association.has_ended() else None
 
     def fileno(self) -> int:
-        """Give the descriptor, -1 once the association has ended. One-to-many associations share theirs."""
-        return -1 if self._association.over else self._raw.fileno()
+        """Return the descriptor, -1 once the association has ended; one-to-many associations share theirs."""
+        return -1 if self._association.is_over else self._link.raw.fileno()
 
     def detach(self) -> int:
-        """Give the descriptor, with its association, to the caller, and forget it.
+        """Hand over the descriptor, with the association in it, to the caller, who has to close it.
 
-        The caller closes it. Raises RuntimeError where received messages would be lost: read them first.
+        This `Conn` is closed then. The events that it had subscribed are switched off: a plain reader gets
+        messages and nothing else (on the kernel; a descriptor of usrsctp cannot be read). One that was peeled
+        off never reads as ended then, unless its reader subscribes SCTP_ASSOC_CHANGE.
+
+        Raises RuntimeError if received messages would be lost (read them first) or the descriptor carries
+        other associations too (peel it off first), or how the association ended.
         """
         self._check_open()
-        unread, _ = self._association.intake.unread()
+        unread, _ = self._association.unread.count()
         if unread:
             raise RuntimeError(f"{unread} received messages would be lost by detaching: read them first")
-        if self._association.has_partial:
+        if self._association.partials:
             raise RuntimeError("a message of which more is to come would be lost by detaching: read it first")
         return self._link.detach()
 
-    # Knowing
+    # Options and statistics
 
     def get_option(self, kind: type[T] | T, *, path: AddressLike | None = None) -> T:
-        """Read a typed option of the association: `conn.get_option(RtoInfo)`.
+        """Read an option of the association, by its type: `conn.get_option(RtoInfo)`.
 
-        An option that is asked about a stream or a policy is read by a value that names it:
-        `conn.get_option(StreamSchedulerValue(3))`. `path` is the peer's address that a per-path option is
-        asked about; without it PeerAddressInfo means the primary path. Raises OSError, or how the
-        association ended.
+        An option of one stream or one policy is read by a value that names it:
+        `conn.get_option(StreamSchedulerValue(3))`. `path` is the peer's address, for an option of one path;
+        without it, PeerAddressInfo is that of the primary path. Raises OSError (ENOPROTOOPT if the stack
+        lacks the option), or how the association ended.
         """
         self._check_open()
         return self._link.get_option(kind, path)
 
     def set_option(self, value: Option) -> None:
-        """Write a typed option of the association: `conn.set_option(RtoInfo(initial=0.5))`.
+        """Set an option of the association, by a value: `conn.set_option(RtoInfo(initial=0.5))`.
 
-        A field that is None stays as it is. Raises OSError, or how the association ended.
+        Fields that are None stay as they are. Raises ValueError for one that would have no effect, OSError
+        (ENOPROTOOPT if the stack lacks the option), or how the association ended.
         """
         self._check_open()
         self._link.set_option(value)
@@ -420,10 +421,51 @@ class Conn:
         """Read the state of the path to one address of the peer (SCTP_GET_PEER_ADDR_INFO)."""
         return self.get_option(PeerAddressInfo, path=address)
 
+    def paths(self) -> tuple[PeerAddressInfo, ...]:
+        """Read the state of every path: one for each address of the peer, the first one given first."""
+        self._refresh_addresses()
+        peer = self._association.peer
+        return tuple(self.path(Address((host,), peer.port)) for host in peer.hosts)
+
+    def snapshot(self) -> Snapshot:
+        """Return everything that is known of the association now; this works after it has ended, too."""
+        association = self._association
+        status: Status | None = None
+        paths: tuple[PeerAddressInfo, ...] = ()
+        try:
+            if not association.is_over:
+                status, paths = self.status(), self.paths()
+        except (OSError, EOFError):
+            # It ends just now.
+            status, paths = None, ()
+        primary = None if status is None else status.primary
+        end = None if not association.is_over else str(association.outcome())
+        counts = self.statistics()
+        return Snapshot(
+            association_id=association.id,
+            stack=self.stack,
+            state=None if status is None else status.state,
+            end=end,
+            local=self._local,
+            peer=association.peer,
+            outbound_streams=association.outbound_streams,
+            inbound_streams=association.inbound_streams,
+            rwnd=None if status is None else status.rwnd,
+            unacknowledged=None if status is None else status.unacknowledged,
+            pending=None if status is None else status.pending,
+            primary=None if primary is None else primary.address,
+            cwnd=None if primary is None else primary.cwnd,
+            srtt=None if primary is None else primary.srtt,
+            rto=None if primary is None else primary.rto,
+            paths=paths,
+            **{name: getattr(counts, name) for name in Statistics.__match_args__},
+        )
+
     def statistics(self) -> Statistics:
-        """Count what this `Conn` has done; works also when the association has ended."""
-        carrier, association = self._link.carrier, self._association
-        unread_messages, unread_bytes = association.intake.unread()
+        """Return counts of what this `Conn` has done; this works after the association has ended, too."""
+        socket, association = self._link.socket, self._association
+        unread_messages, unread_bytes = association.unread.count()
+        waits = association.waits
         return Statistics(
             messages_sent=association.messages_sent,
             bytes_sent=association.bytes_sent,
@@ -431,11 +473,19 @@ class Conn:
             bytes_received=association.bytes_received,
             unread_messages=unread_messages,
             unread_bytes=unread_bytes,
-            reading_paused=carrier.paused,
-            pauses=carrier.pauses,
+            reading_paused=socket.paused,
+            pauses=socket.pauses,
             waiting_senders=len(association.senders),
-            wakeups=carrier.wakeups,
+            send_wait_p50=None if waits is None else waits.percentile(50),
+            send_wait_p99=None if waits is None else waits.percentile(99),
+            send_wait_oldest=0.0 if waits is None else waits.oldest(),
+            wakeups=socket.wakeups,
         )
+
+    @property
+    def stack(self) -> str:
+        """The stack that carries it: "kernel" or "usrsctp"."""
+        return self._link.raw.stack
 
     @property
     def association_id(self) -> int:
@@ -444,17 +494,17 @@ class Conn:
 
     @property
     def outbound_streams(self) -> int:
-        """How many streams can be sent on, as negotiated."""
+        """How many streams can be sent on, as the ends have negotiated."""
         return self._association.outbound_streams
 
     @property
     def inbound_streams(self) -> int:
-        """How many streams the peer can send on, as negotiated."""
+        """How many streams the peer can send on, as the ends have negotiated."""
         return self._association.inbound_streams
 
     @property
     def local_addresses(self) -> Address:
-        """The local port and addresses of the association; the last known once it has ended."""
+        """The local port and addresses of the association; the last known ones once it has ended."""
         self._refresh_addresses()
         if self._local is None:
             raise self._association.outcome()
@@ -462,35 +512,38 @@ class Conn:
 
     @property
     def peer_addresses(self) -> Address:
-        """The peer's port and addresses; the last known once the association has ended."""
+        """The peer's port and addresses; the last known ones once the association has ended."""
         self._refresh_addresses()
         return self._association.peer
 
     @property
     def primary_path(self) -> Address:
-        """The peer's address that is sent to by default."""
+        """The address of the peer that messages are sent to by default; raises as `get_option` does."""
         return self.get_option(PeerAddressInfo).address
 
     # Changing streams
 
     async def add_streams(self, *, outbound: int = 0, inbound: int = 0) -> None:
-        """Add streams to the association (RFC 6525 6.3.4): `inbound` ones are asked of the peer.
+        """Add streams to the association (RFC 6525 6.3.4), and wait for the peer's answer.
 
-        Both ends need `ReconfigSupported` before the association, and `EnableStreamReset(add_streams=True)`;
-        `outbound_streams` and `inbound_streams` then tell the new numbers. Requests go one after another.
-        Cancelling it stops the waiting, not the request. Raises ReconfigurationError where the peer denies
-        it, ValueError for a number out of range, OSError (ENOPROTOOPT where it is not enabled), or how the
-        association ended.
+        `outbound` streams are added here; the peer is asked to add `inbound` ones. Both ends need
+        `ReconfigSupported` before the association is made, and `EnableStreamReset(add_streams=True)`. The
+        properties `outbound_streams` and `inbound_streams` then have the new numbers. Requests are made one
+        at a time. Cancelling it stops the waiting, not the request.
+
+        Raises ReconfigurationError if the peer denies it, ValueError for a number out of range, OSError
+        (ENOPROTOOPT if it is not enabled), or how the association ended.
         """
         self._check_open()
         await add_streams(self._link, outbound, inbound)
 
     async def reset_streams(self, *streams: int, outgoing: bool = True, incoming: bool = False) -> None:
-        """Restart the sequence numbers of streams (RFC 6525 6.3.2), of all where none is named.
+        """Restart the sequence numbers of these streams, or of all if none is named (RFC 6525 6.3.2).
 
-        What was sent on them is acknowledged first: send nothing on them meanwhile. `incoming` asks the peer
-        to reset its own. Both ends need `ReconfigSupported` before the association, and
-        `EnableStreamReset(reset_streams=True)`. The rest is as for `add_streams`.
+        Everything sent on them is acknowledged first, so send nothing on them meanwhile. `incoming` asks the
+        peer to reset its own outbound streams. Both ends need `ReconfigSupported` before the association is
+        made, and `EnableStreamReset(reset_streams=True)`. Waiting, cancelling and errors are as for
+        `add_streams`.
         """
         self._check_open()
         await reset_streams(self._link, streams, outgoing=outgoing, incoming=incoming)
@@ -499,7 +552,7 @@ class Conn:
         """Restart the TSNs of both ends and the sequence numbers of all streams (RFC 6525 6.3.3).
 
         It needs `EnableStreamReset(reset_association=True)`; the rest is as for `reset_streams`. On usrsctp
-        it raises OSError (EOPNOTSUPP): that stack can be asked, and cannot ask.
+        it raises OSError (EOPNOTSUPP): that stack can answer such a request, but not make one.
         """
         self._check_open()
         await reset_association(self._link)
@@ -507,160 +560,71 @@ class Conn:
     # Changing addresses
 
     def set_primary(self, path: AddressLike) -> None:
-        """Send to this address of the peer by default from now on (SCTP_PRIMARY_ADDR, RFC 6458 8.1.9).
+        """Make this address of the peer the one to send to by default (SCTP_PRIMARY_ADDR, RFC 6458 8.1.9).
 
-        Raises OSError (EINVAL) for an address that is not the peer's.
+        Raises OSError (EINVAL) for an address that is not the peer's, or how the association ended.
         """
         self.set_option(PrimaryAddress(self._link.path(path)))
 
     def add_local_address(self, address: AddressLike) -> None:
-        """Give the association another local address, and tell the peer (ASCONF, RFC 5061).
+        """Add a local address to the association, and inform the peer (ASCONF, RFC 5061).
 
-        The peer confirms it in its own time: it sees a PeerAddressChange. Raises OSError: EADDRNOTAVAIL for
-        an address that the host does not have, EINVAL on a socket bound to the wildcard, EOPNOTSUPP where
-        one end is without `AsconfSupported` and `AuthSupported`.
+        Does not wait: the peer confirms it in its own time, and sees a PeerAddressChange. Raises OSError:
+        EADDRNOTAVAIL for an address that this host does not have, EINVAL on a socket that is bound to the
+        wildcard, EOPNOTSUPP unless both ends have `AsconfSupported` and `AuthSupported`.
         """
-        local = self._local_address(address)
-        self._check_asconf(f"{local} cannot be added")
-        self._raw.bind(local)
+        self._check_open()
+        self._link.change_local_address(self._link.raw.bind, address, "{} cannot be added")
 
     def remove_local_address(self, address: AddressLike) -> None:
-        """Take a local address from the association, and tell the peer (ASCONF, RFC 5061).
+        """Remove a local address from the association, and inform the peer (ASCONF, RFC 5061).
 
-        Raises OSError: EBUSY for the last one, EINVAL for one that it does not have, EOPNOTSUPP as
-        `add_local_address`.
+        Does not wait. Raises OSError: EBUSY for the last address, EINVAL for one that the association does
+        not have, EOPNOTSUPP as `add_local_address` does.
         """
-        local = self._local_address(address)
-        self._check_asconf(f"{local} cannot be removed")
-        self._raw.unbind(local)
+        self._check_open()
+        self._link.change_local_address(self._link.raw.unbind, address, "{} cannot be removed")
 
     def set_peer_primary(self, address: AddressLike) -> None:
         """Ask the peer to send to this local address by default (RFC 5061 section 4.2.4).
 
-        The peer sees a PeerAddressChange. Raises OSError as `add_local_address`.
+        Does not wait: the peer sees a PeerAddressChange. Raises OSError as `add_local_address` does.
         """
-        local = self._local_address(address)
-        self._check_asconf(f"the peer cannot be asked to prefer {local}")
-        self.set_option(PeerPrimaryAddress(local))
-
-    def _local_address(self, address: AddressLike) -> Address:
-        """One local host, with the association's port."""
-        local = address if isinstance(address, Address) else Address(*split_like(address))
-        port = self.local_addresses.port
-        if len(local.hosts) != 1 or local.port not in (0, port):
-            raise ValueError(
-                f"{str(local)!r} is not a local address; it takes one host, and port {port} or 0"
-            )
-        return Address(local.hosts, port)
-
-    def _check_asconf(self, what: str) -> None:
-        if not self.get_option(AsconfSupported).enabled:
-            raise OSError(
-                errno.EOPNOTSUPP,
-                f"{what}: both ends need AsconfSupported() and AuthSupported() before the association",
-            )
+        self._check_open()
+        self._link.change_local_address(
+            lambda local: self.set_option(PeerPrimaryAddress(local)),
+            address,
+            "the peer cannot be asked to prefer {}",
+        )
 
     def _refresh_addresses(self) -> None:
-        raw, identifier = self._raw, self._association.id
-        if self._association.over or raw.fileno() < 0:
+        raw, identifier = self._link.raw, self._association.id
+        if self._association.is_over or raw.fileno() < 0:
             return
         try:
             self._local = raw.local_addresses(identifier)
             self._association.peer = raw.peer_addresses(identifier)
         except OSError:
-            # It has ended, and the event that tells is still to be read.
+            # The association has ended, and the event that says so is yet to be read.
             return
 
-    @property
-    def _raw(self) -> StackSocket:
-        return self._link.carrier.raw
-
     def _check_open(self) -> None:
-        if self._association.end is not None:
-            raise self._association.outcome()
-
-
-def connect(
-    remote: AddressLike,
-    *,
-    local: AddressLike | None = None,
-    init: InitMsg | None = None,
-    options: Iterable[Option] = (),
-    events: Iterable[type[Event]] = (),
-    stack: str | None = None,
-    receive_buffer: int = RECEIVE_BUFFER,
-    max_message_size: int = MAX_MESSAGE_SIZE,
-    receive_batch: int = RECORDS,
-) -> Opening[Conn]:
-    """Set up an association with a peer: `conn = await connect("10.0.0.1/10.1.0.1:2904")`, or `async with`.
-
-    All hosts of `remote` are the peer's (sctp_connectx). `local` are the addresses and the port to bind,
-    else the kernel's choice. `options` are set, and `events` subscribed, before the first packet; those
-    events are kept for the first `conn.events()`. `receive_buffer` is how many bytes may be unread before
-    reading pauses, `max_message_size` the largest message taken; both in bytes. `receive_batch` is how many
-    messages are taken at most before other callbacks of the loop run; fewer while its turns are long.
-
-    Cancelling it closes the socket and stops the INITs; how long to try is the caller's `asyncio.timeout`,
-    or InitMsg. Raises OSError: ConnectionRefusedError, TimeoutError, EADDRINUSE and the like; ValueError for
-    an address that cannot be read; UnavailableError without SCTP.
-    """
-    split_like(remote)
-    if local is not None:
-        split_like(local)
-    settings = Settings.check(init, options, events, stack, receive_buffer, max_message_size, receive_batch)
-    return Opening(partial(_connect, remote, local, settings))
-
-
-async def _connect(remote: AddressLike, local: AddressLike | None, settings: Settings) -> Conn:
-    bound = None if local is None else (await resolve(local))[0]
-    candidates = await resolve(remote)
-    for candidate in candidates[:-1]:
-        try:
-            return await _connect_to(candidate, bound, settings)
-        except OSError:
-            continue
-    return await _connect_to(candidates[-1], bound, settings)
-
-
-async def _connect_to(remote: Address, local: Address | None, settings: Settings) -> Conn:
-    raw = settings.stack.open(remote, *(() if local is None else (local,)))
-    try:
-        settings.apply(raw)
-        if local is not None:
-            raw.bind(local)
-        sock = settings.new_socket(raw)
-        sock.association.peer = remote
-        sock.association.id = raw.connect(remote)
-    except BaseException:
-        raw.close()
-        raise
-    link = Link(sock.association, sock)
-    try:
-        sock.start()
-        await sock.association.set_up()
-    except BaseException:
-        link.abort()
-        raise
-    return Conn(link, _known_local(raw, local))
+        self._association.check_here()
 
 
 async def _adopt(descriptor: int, settings: Settings) -> Conn:
     raw = settings.stack.adopt(descriptor)
-    settings.apply(raw)
     sock = settings.new_socket(raw)
-    sock.association.peer = raw.peer_addresses(0)
-    status = raw.get_option(Status, 0, None)
-    sock.association.up(status.association_id, status.outbound_streams, status.inbound_streams)
-    sock.association.default_policy = policy_in_stack(raw, 0)
-    conn = Conn(Link(sock.association, sock), _known_local(raw, None))
-    sock.start()
-    return conn
-
-
-def _known_local(raw: StackSocket, local: Address | None) -> Address | None:
-    if raw.fileno() < 0:
-        return local
+    association = sock.association
     try:
-        return raw.local_addresses(0)
-    except OSError:
-        return local
+        settings.apply(raw)
+        association.peer = raw.peer_addresses(0)
+        status = raw.get_option(Status, 0, None)
+        association.up(status.association_id, status.outbound_streams, status.inbound_streams)
+        local = known_local(raw, None)
+        sock.start()
+    except BaseException:
+        # It stays the caller's.
+        sock.detach(association)
+        raise
+    return Conn(Link(association, sock), local)

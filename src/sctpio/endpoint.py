@@ -2,69 +2,77 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from typing import Any, Unpack
 
-from ._broadcast import BroadcastResult, broadcast
-from ._events import EventHub, EventStream
-from ._intake import Intake
-from ._link import Link
-from ._local import LocalEndpoint, connect_any, open_bound
-from ._many import Many
-from ._opening import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Opening, Settings
-from ._outgoing import SendOptions
-from ._resolve import resolve
+from ._abi.contract import RECORDS
+from ._local_endpoint import BACKLOG, LocalEndpoint, connect_any, open_bound, share
+from ._loop import journal
+from ._loop.event_stream import EventHub, EventStream
+from ._loop.journal import Logger
+from ._loop.link import Link
+from ._loop.opening import Opening
+from ._loop.reading import Reader
+from ._loop.resolve import resolve_remote
+from ._loop.sending import SendOptions
+from ._loop.settings import MAX_MESSAGE_SIZE, RECEIVE_BUFFER, Settings
+from ._loop.shared_socket import SharedSocket
+from ._loop.time_limits import CLOSE_TIMEOUT, CONNECT_TIMEOUT, check_timeout
+from ._loop.unread import Unread
+from ._loop.waiting import Waiters
 from .address import Address, AddressLike, split_like
 from .conn import Conn
-from .errors import AssociationError, ClosedError, EndOfAssociation
+from .errors import AssociationEnded, ClosedError
 from .events import Event
 from .message import Message
 from .options import InitMsg, Option, Scope
-from .stacks.base import RECORDS, Buffer
+from .stacks.base import Buffer
 
 __all__ = ["Endpoint", "open_endpoint"]
 
-BACKLOG = 65535
-
-# Addresses whose association is remembered between sends.
+# The most addresses whose association is remembered between sends.
 MOST_REMEMBERED = 4096
 
 
 class Endpoint(LocalEndpoint):
     """A one-to-many socket (RFC 6458 section 3), made by `open_endpoint`.
 
-    `receive` gives the messages of all associations, in the order of their arrival; `send` names an address
-    or an association. Associations come up as peers begin them or as something is sent. Leaving
-    `async with` shuts all of them down; an exception that leaves it aborts them.
+    `receive` returns the messages of all associations, in the order of their arrival; `send` takes an
+    address or the id of an association. Associations come up when peers begin them, or when something is
+    sent. Leaving `async with` shuts all of them down gracefully, or aborts them if an exception leaves the
+    block.
     """
 
-    def __init__(self, many: Many, settings: Settings, local: Address, hub: EventHub, intake: Intake) -> None:
-        super().__init__(many, settings, local, hub)
-        self._intake = intake
+    def __init__(
+        self, shared: SharedSocket, settings: Settings, local: Address, hub: EventHub, unread: Unread
+    ) -> None:
+        super().__init__(shared, settings, local, hub)
+        self._unread = unread
+        self._reader = Reader(shared, unread, unread.inbox)
         self._known: dict[Address, Link] = {}
 
     async def __aexit__(self, *exc_info: object) -> None:
         if exc_info[0] is not None:
-            for link in list(self._many.members.values()):
+            for link in list(self._shared.members.values()):
                 link.abort()
         await self.close()
 
     # Messages
 
     async def receive(self) -> Message:
-        """Give the next message of any association; wait for it.
+        """Wait for the next message of any association, and return it.
 
-        `message.association_id` and `message.source` tell whose it is. Cancelling loses nothing. Raises
-        ClosedError when the endpoint is closed. The end of an association is an event, not an error here.
+        `message.association_id` and `message.source` say where it came from. Cancelling loses no message.
+        Raises ClosedError when the endpoint is closed. Here the end of an association is an event, not an
+        error.
         """
-        inbox = self._intake.inbox
-        while not inbox.messages:
-            self._check(Scope.FUTURE)
-            await self._intake.wait(inbox.waiters, inbox)
-        message = self._intake.take(inbox)
-        self._many.resume()
-        return message
+        reader = self._reader
+        first = False
+        while not reader.inbox.messages:
+            await reader.more(first)
+            first = True
+        return reader.take(self._shared)
 
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
@@ -81,75 +89,63 @@ class Endpoint(LocalEndpoint):
         *,
         to: AddressLike | int,
         stream: int = 0,
-        ppid: int = 0,
+        ppid: int | None = None,
         **options: Unpack[SendOptions],
     ) -> None:
-        """Send one message to an association's id, or to an address; the rest is as for `Conn.send`.
+        """Send one message to an address, or to the association with an id; the rest is as for `Conn.send`.
 
-        Where there is no association with that address, one is set up first, without blocking the loop.
-        A cancelled send has sent nothing.
+        If there is no association with the address, it sets one up first, and waits for that as `connect`
+        does. A cancelled send has sent nothing.
 
-        Raises AssociationError where no association has that id, and what `connect` and `Conn.send` raise.
-        What the stack took and could not deliver comes as a SendFailed event.
+        Raises AssociationError if no association has the id, and what `connect` and `Conn.send` raise. A
+        message that the stack took and could not deliver comes back as a SendFailed event.
         """
         self._check(Scope.FUTURE)
         if isinstance(to, int):
-            link = self._many.member(to)
-            await link.send(link.prepare(data, stream, ppid, **options))
+            await self._shared.member(to).sender.send(data, stream=stream, ppid=ppid, **options)
             return
         link = await self._link_to(to)
-        message = link.prepare(data, stream, ppid, **options)
+        message = link.sender.prepare(data, stream=stream, ppid=ppid, **options)
         try:
-            sent = link.send_now(message)
-        except (AssociationError, EndOfAssociation):
-            if not link.association.over:
+            sent = link.sender.send_now(message)
+        except AssociationEnded:
+            if not link.association.is_over:
                 raise
-            # It had ended, and only this send found out: to the address leads another one.
+            # The association had ended, and this send was the first to notice: a new one leads to the
+            # address.
             link = await self._link_to(to)
-            message = link.prepare(data, stream, ppid, **options)
-            sent = link.send_now(message)
+            message = link.sender.prepare(data, stream=stream, ppid=ppid, **options)
+            sent = link.sender.send_now(message)
         if not sent:
-            await link.send_in_turn(message)
+            await link.sender.send_in_turn(message)
 
-    async def connect(self, remote: AddressLike) -> int:
-        """Set up an association, and give its id. Cancelling it stops that.
+    async def connect(self, remote: AddressLike, *, timeout: float | None = CONNECT_TIMEOUT) -> int:
+        """Set up an association, wait until it is up, and return its id. Cancelling stops the attempt.
 
-        Raises OSError: ConnectionRefusedError, TimeoutError, EISCONN or EALREADY where there is, or will be,
-        an association with that peer.
+        `timeout` is as for `sctpio.connect`. Raises OSError: ConnectionRefusedError, TimeoutError and others;
+        EISCONN or EALREADY if there is an association with that peer, or one is being set up. Raises
+        ClosedError if the endpoint is closed.
         """
+        check_timeout(timeout)
         self._check(Scope.FUTURE)
-        return (await connect_any(self._many, await resolve(remote))).association.id
-
-    async def broadcast(
-        self,
-        data: Buffer,
-        *,
-        timeout: float | None = 1.0,
-        stream: int = 0,
-        ppid: int = 0,
-        **options: Unpack[SendOptions],
-    ) -> BroadcastResult:
-        """Send one message to every association, and tell which took it; see `Listener.broadcast`."""
-        self._check(Scope.FUTURE)
-        links = self._many.established
-        return await broadcast(links, data, timeout, stream=stream, ppid=ppid, **options)
+        return (await connect_any(self._shared, await resolve_remote(remote), timeout)).association.id
 
     async def _link_to(self, to: AddressLike) -> Link:
-        """Find the association with an address, or set it up."""
+        """Return the association with an address; set it up if there is none."""
         known = self._known.get(to) if isinstance(to, Address) else None
-        if known is not None and not known.association.over and known.carrier is self._door:
+        if known is not None and not known.association.is_over and known.socket is self._door:
             return known
-        candidates = await resolve(to)
+        candidates = await resolve_remote(to)
         link = self._find(candidates)
         if link is None:
             try:
-                link = await connect_any(self._many, candidates)
+                link = await connect_any(self._shared, candidates, CONNECT_TIMEOUT)
             except OSError as error:
-                # The peer may have been faster.
+                # The peer may have been faster: there may be one by now.
                 link = self._find(candidates) if error.errno in (errno.EISCONN, errno.EALREADY) else None
                 if link is None:
                     raise
-        await self._many.come_up(link)
+        await self._shared.come_up(link)
         if isinstance(to, Address):
             if len(self._known) >= MOST_REMEMBERED:
                 self._known.clear()
@@ -157,76 +153,91 @@ class Endpoint(LocalEndpoint):
         return link
 
     def _find(self, candidates: list[Address]) -> Link | None:
-        many = self._many
+        shared = self._shared
         for address in candidates:
             for host in address.hosts:
-                identifier = many.raw.find_association(Address((host,), address.port))
-                if identifier is not None and identifier not in many.members:
-                    # The event that tells of it is still to be read.
-                    many.read_now()
-                link = None if identifier is None else many.members.get(identifier)
-                if link is not None and not link.association.over:
+                identifier = shared.raw.find_association(Address((host,), address.port))
+                if identifier is not None and identifier not in shared.members:
+                    # The event that announces it is yet to be read.
+                    shared.read_now()
+                link = None if identifier is None else shared.members.get(identifier)
+                if link is not None and not link.association.is_over:
                     return link
         return None
 
-    def _intakes(self) -> Iterable[Intake]:
-        return [self._intake]
+    def _all_unread(self) -> Iterable[Unread]:
+        return [self._unread]
+
+    async def _wait_for_input(self, waiters: Waiters, ready: Callable[[], object]) -> None:
+        await self._unread.wait(waiters, ready)
 
     # Associations
 
     @property
     def associations(self) -> tuple[int, ...]:
         """The ids of the associations that are up."""
-        return tuple(link.association.id for link in self._many.established)
+        return tuple(link.association.id for link in self._shared.established)
 
     def peer_addresses(self, association_id: int) -> Address:
-        """The peer's port and addresses of one association; raises AssociationError where it is not there."""
-        return self._raw.peer_addresses(self._many.member(association_id).association.id)
+        """Return the peer's port and addresses; raises AssociationError if there is no such association."""
+        return self._raw.peer_addresses(self._shared.member(association_id).association.id)
 
     async def peel_off(self, association_id: int) -> Conn:
-        """Move an association to a socket of its own (RFC 6458 section 9.2). Does not wait.
+        """Move an association to a socket of its own, and return its `Conn` (RFC 6458 section 9.2).
 
-        Messages of it that were not read move along, in order. Raises AssociationError where there is no
-        such association, OSError (EMFILE and the like).
+        Does not wait. Its unread messages move along, in order. Raises AssociationError if there is no such
+        association, and OSError (such as EMFILE).
         """
-        link = self._many.member(association_id)
+        link = self._shared.member(association_id)
         link.peel_off()
         return Conn(link, self._local)
 
-    async def shutdown(self, association_id: int) -> None:
-        """Shut an association down gracefully (RFC 9260 9.2) and wait for it, as `Conn.close` does."""
-        await self._many.member(association_id).close()
+    async def shutdown(self, association_id: int, *, timeout: float | None = CLOSE_TIMEOUT) -> None:
+        """Shut an association down gracefully and wait for it, as `Conn.close` does.
+
+        `timeout` is as for `Conn.close`. Cancelling it aborts the association. Raises AssociationError if
+        there is no such association, or if it fails before everything was delivered.
+        """
+        check_timeout(timeout)
+        await self._shared.member(association_id).close(timeout)
 
     async def abort(self, association_id: int, cause: bytes = b"") -> None:
-        """End an association at once with an ABORT that carries `cause` (RFC 9260 9.1). Does not wait."""
-        self._many.member(association_id).abort(cause=cause)
+        """End an association at once with an ABORT that carries `cause` (RFC 9260 9.1). Does not wait.
+
+        Raises AssociationError if there is no such association.
+        """
+        self._shared.member(association_id).abort(cause=cause)
 
     def events(self, *types: type[Event]) -> EventStream[Any]:
-        """Iterate over the events of all associations, from now on; `event.association_id` tells whose.
+        """Subscribe events of these types, and return an iterator over those of all associations.
 
-        Without a type, every event comes but SenderDry. What `open_endpoint(events=)` named is kept for the
-        first iterator. Ends when the endpoint is closed. Raises OSError where the stack refuses a type that
-        was named.
+        `event.association_id` says which association an event is about. Without types, it yields every
+        event except SenderDry. The first iterator also gets the events that `open_endpoint(events=...)`
+        kept. It ends when the endpoint is closed. Raises OSError if the stack refuses a type that was
+        named.
         """
-        return self._open_events(types, self._intake.wait)
+        return self._open_events(types)
 
-    async def close(self) -> None:
-        """Shut all associations down gracefully and wait for it; messages that were not read are dropped.
+    async def close(self, *, timeout: float | None = CLOSE_TIMEOUT) -> None:
+        """Shut all associations down gracefully and wait for that; unread messages are dropped.
 
-        Tasks in `receive` get ClosedError. Closing again does nothing. Cancelling it aborts what is left.
+        Associations that have not ended within `timeout` seconds (None: no limit) are aborted. Tasks in
+        `receive` get ClosedError. Closing again does nothing. Cancelling it aborts the associations that are
+        left.
         """
-        many = self._many
-        links = [link for link in many.members.values() if not link.association.over]
+        check_timeout(timeout)
+        shared = self._shared
+        links = [link for link in shared.members.values() if not link.association.is_over]
         for link in links:
-            if not link.association.established:
+            if link.association.is_setting_up:
                 link.abort()
-        many.close()
-        self._intake.clear()
-        self._intake.wake_all()
+        shared.close()
+        self._unread.clear()
+        self._unread.wake_all()
         try:
             async with asyncio.TaskGroup() as ends:
                 for link in links:
-                    ends.create_task(_end(link))
+                    ends.create_task(_end(link, timeout))
         finally:
             self._hub.end()
 
@@ -242,18 +253,31 @@ def open_endpoint(
     receive_buffer: int = RECEIVE_BUFFER,
     max_message_size: int = MAX_MESSAGE_SIZE,
     receive_batch: int = RECORDS,
+    logger: Logger | None = None,
+    ppid: int = 0,
 ) -> Opening[Endpoint]:
     """Open a one-to-many socket: `endpoint = await open_endpoint("10.0.0.1:2904")`, or `async with`.
 
-    `local` are the addresses and the port to bind, None any address of the host and a free port. Where
-    `listening`, peers may begin associations. `receive_buffer` is how many bytes may be unread, of all
-    associations together, before reading pauses; `max_message_size` the largest message taken; both in
-    bytes. The rest is as for `listen`, and so are the errors.
+    `local` is the port and the addresses to bind; None means every address of the host and a free port. If
+    `listening`, peers may begin associations. `receive_buffer` is how many bytes of all associations together
+    may be unread before reading pauses, and `max_message_size` the largest message that is accepted, both in
+    bytes. Events of the types in `events` are kept for the first `endpoint.events()`. `ppid` is that of every
+    message that is sent without one. The other arguments and the errors are as for `listen`.
     """
     if local is not None:
         split_like(local)
-    settings = Settings.check(init, options, events, stack, receive_buffer, max_message_size, receive_batch)
-    return Opening(partial(_open_endpoint, local, listening, settings))
+    settings = Settings.check(
+        init=init,
+        options=options,
+        events=events,
+        stack=stack,
+        receive_buffer=receive_buffer,
+        max_message_size=max_message_size,
+        receive_batch=receive_batch,
+        logger=logger,
+        ppid=ppid,
+    )
+    return Opening("open_endpoint", partial(_open_endpoint, local, listening, settings))
 
 
 async def _open_endpoint(local: AddressLike | None, listening: bool, settings: Settings) -> Endpoint:
@@ -262,23 +286,16 @@ async def _open_endpoint(local: AddressLike | None, listening: bool, settings: S
     )
     loop = asyncio.get_running_loop()
     hub = EventHub(loop, settings.events)
-    intake = Intake(loop, settings.receive_buffer)
-    many = Many(
-        raw,
-        loop,
-        hub=hub,
-        new_association=lambda: settings.new_association(hub, intake),
-        most_waiting=None,
-        abort_slow=False,
-        batch=settings.receive_batch,
-    )
-    many.start()
-    return Endpoint(many, settings, bound, hub, intake)
+    if listening:
+        journal.listening(settings.log, bound, raw)
+    unread = Unread(loop, settings.receive_buffer)
+    shared = share(raw, settings, hub, unread=unread)
+    return Endpoint(shared, settings, bound, hub, unread)
 
 
-async def _end(link: Link) -> None:
+async def _end(link: Link, timeout: float | None) -> None:
     try:
-        await link.close()
+        await link.close(timeout)
     except OSError:
-        # It was lost meanwhile: the event told that.
+        # The association was lost meanwhile, and an event has said so.
         return

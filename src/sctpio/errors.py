@@ -1,27 +1,30 @@
-"""The errors that sctpio raises itself.
+"""The errors that sctpio raises itself, where no error of Python says enough.
 
 ::
 
     OSError
-     +-- UnavailableError           no SCTP stack to be had on this machine
-     +-- MessageTooLargeError       EMSGSIZE: a message beyond a limit
-     +-- ReconfigurationError       EPERM, EIO: the peer denied a change of streams, or it failed
+     +-- UnavailableError           this machine has no SCTP stack that can be used
+     +-- MessageTooLargeError       EMSGSIZE: a message is larger than a limit
+          +-- ReceivedTooLargeError (and AssociationEnded) the peer's was, so the association was aborted
+     +-- ReconfigurationError       EPERM, EIO: a change of streams was denied, or failed
      +-- ConnectionError
-          +-- AssociationError      the association has ended other than gracefully
-               +-- AssociationAbortedError   (and ConnectionResetError) ABORT, by either side
+          +-- AssociationError      (and AssociationEnded) the association has ended, and not gracefully
+               +-- AssociationAbortedError   (and ConnectionResetError) by an ABORT
                +-- AssociationLostError      no path to the peer answers any more
                +-- ClosedError               closed here
     EOFError
-     +-- EndOfAssociation           the association has ended gracefully
+     +-- EndOfAssociation           (and AssociationEnded) the association has ended gracefully
     ValueError
      +-- StreamOutOfRangeError      the association has no such stream
-     +-- DecodeError                bytes that are not what they should be
+     +-- DecodeError                bytes from a stack are malformed
     RuntimeError
-     +-- ReceiveBufferFullError     a receive that could never be served
+     +-- ReceiveBufferFullError     a receive would wait for ever
 
-Any other failing system call is the plain OSError subclass of its errno. Every class here can be
-pickled and copied: `copy.copy(error)` is a fresh instance with the same attributes and no
-traceback, to be raised in another task.
+`AssociationEnded` is what every end of an association is, graceful or not: one `except` around sending and
+receiving is enough. Any other failing system call is the plain OSError, or the subclass that Python has for
+its errno. Every class here can be pickled and copied. How an association ended is remembered and raised by
+each later call, so that is a copy each time (`copy.copy(error)`): an instance that is raised twice collects
+both tracebacks.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from .events import ErrorCause, StreamResetFlags
 
 __all__ = [
     "AssociationAbortedError",
+    "AssociationEnded",
     "AssociationError",
     "AssociationLostError",
     "ClosedError",
@@ -41,12 +45,21 @@ __all__ = [
     "EndOfAssociation",
     "MessageTooLargeError",
     "ReceiveBufferFullError",
+    "ReceivedTooLargeError",
     "ReconfigurationError",
     "StreamOutOfRangeError",
     "UnavailableError",
 ]
 
 _Reduced = tuple[type[Any], tuple[Any, ...]]
+
+
+class AssociationEnded(Exception):  # noqa: N818 -- some ends are no failure
+    """An association has ended, in whatever way: the base of all exceptions that say how.
+
+    What is raised is always one of its subclasses, which are an OSError too, or, for a graceful end, an
+    EOFError.
+    """
 
 
 class UnavailableError(OSError):
@@ -75,10 +88,15 @@ class MessageTooLargeError(OSError):
         return type(self), (self.strerror,)
 
 
-class ReconfigurationError(OSError):
-    """The peer has denied a request (EPERM), or it could not be carried out (EIO); RFC 6525 section 4.4.
+class ReceivedTooLargeError(MessageTooLargeError, AssociationEnded):
+    """The peer sent more than `max_message_size` allows, so the association was aborted here; errno is
+    EMSGSIZE."""
 
-    `request` names it, `flags` are those of the event that answered.
+
+class ReconfigurationError(OSError):
+    """A request to change streams was denied by the peer (EPERM), or failed (EIO); see RFC 6525 section 4.4.
+
+    `request` names it, and `flags` are those of the event that answered it.
     """
 
     def __init__(self, request: str, flags: StreamResetFlags) -> None:
@@ -94,8 +112,9 @@ class ReconfigurationError(OSError):
         return type(self), (self.request, self.flags)
 
 
-class AssociationError(ConnectionError):
-    """The association has ended other than gracefully; the base of the ways that it can."""
+class AssociationError(ConnectionError, AssociationEnded):
+    """The association has ended, and not gracefully: the base of the errors that say how. errno is ENOTCONN
+    unless they say otherwise."""
 
     def __init__(self, message: str = "the association has ended", number: int = errno.ENOTCONN) -> None:
         super().__init__(number, message)
@@ -107,8 +126,8 @@ class AssociationError(ConnectionError):
 class AssociationAbortedError(AssociationError, ConnectionResetError):
     """The association was ended by an ABORT chunk (RFC 9260 section 9.1); errno is ECONNRESET.
 
-    `cause` is the upper-layer reason that the aborting side gave, b"" where it gave none. `error`
-    is the error cause code in the ABORT.
+    `cause` is the reason that the application of the aborting end gave, b"" if it gave none. `error` is the
+    error cause code in the ABORT.
     """
 
     def __init__(self, cause: bytes = b"", error: ErrorCause = ErrorCause.NO_ERROR) -> None:
@@ -143,8 +162,11 @@ class ClosedError(AssociationError):
         return type(self), (self.strerror,)
 
 
-class EndOfAssociation(EOFError):  # noqa: N818 -- named like EOF and StopIteration: no failure
-    """The peer has ended the association gracefully, and every message was received."""
+class EndOfAssociation(EOFError, AssociationEnded):  # noqa: N818 -- named like EOF and StopIteration: no failure
+    """The association has ended gracefully, and every message was received.
+
+    `async for` ends without raising it.
+    """
 
     def __init__(self, message: str = "the association has ended gracefully") -> None:
         super().__init__(message)
@@ -163,13 +185,14 @@ class StreamOutOfRangeError(ValueError):
 
 
 class DecodeError(ValueError):
-    """Bytes from a stack or the network are not what they should be."""
+    """Bytes from a stack or the network are malformed; the text says what was expected."""
 
 
 class ReceiveBufferFullError(RuntimeError):
-    """A receive could never be served: unread messages of other streams fill the buffer.
+    """A receive would wait for ever: unread messages of other streams fill the receive buffer.
 
-    `streams` are the numbers of those streams, ascending; `limit` is the buffer's size in bytes.
+    Nothing more is read from the socket until they are taken. `streams` are the numbers of those streams,
+    ascending, and `limit` is the size of the buffer in bytes.
     """
 
     def __init__(self, streams: Iterable[int], limit: int) -> None:

@@ -1,17 +1,18 @@
-"""Events: what a stack tells about an association, typed (RFC 6458 section 6).
+"""Events: what a stack reports about an association, as typed values (RFC 6458 section 6).
 
-Everything here is a frozen value. Numbers are in host order and payloads are bytes. A number that
-this version does not know stays what it is: an unregistered member ``UNKNOWN_<n>`` of its enum, or
-an `UnknownEvent`.
+Each event is a frozen class with a field for each number of the notification, and its `str` is a sentence for
+people. Numbers are in host order, and payloads are bytes. Nothing that a newer stack sends is lost: a number
+without a name becomes a member ``UNKNOWN_<n>`` of its enum, and a whole notification that is not known
+becomes an `UnknownEvent`.
 """
 
 from __future__ import annotations
 
 import enum
 import struct
-from typing import Self
 
-from ._dataclass import dataclass
+from ._open_enum import OpenIntEnum, format_name
+from ._value import dataclass
 from .address import Address
 
 __all__ = [
@@ -40,26 +41,6 @@ __all__ = [
     "StreamResetFlags",
     "UnknownEvent",
 ]
-
-
-class OpenIntEnum(enum.IntEnum):
-    """An IntEnum that takes every int: one without a name becomes ``UNKNOWN_<n>``.
-
-    Such a member is made anew each time and remembered nowhere, so compare with ``==``.
-    """
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, int):
-            return None
-        member = int.__new__(cls, value)
-        member._name_ = f"UNKNOWN_{value}"
-        member._value_ = int(value)
-        return member
-
-    def __reduce_ex__(self, proto: object) -> tuple[type[Self], tuple[int]]:
-        # By value: Python 3.11.2 copies by name, which a member without one does not have.
-        return type(self), (self._value_,)
 
 
 class AssociationState(OpenIntEnum):
@@ -111,7 +92,7 @@ class AddressState(OpenIntEnum):
 
 
 class PathError(OpenIntEnum):
-    """Why a peer's address changed its state (enum sctp_sn_error)."""
+    """Why the state of a peer's address changed (enum sctp_sn_error of Linux)."""
 
     FAILED_THRESHOLD = 0
     RECEIVED_SACK = 1
@@ -137,9 +118,10 @@ class AuthenticationState(OpenIntEnum):
 
 
 class StreamResetFlags(enum.IntFlag):
-    """Which direction was reset, and how it went (RFC 6525 section 6.1).
+    """Which direction was reset, and with what outcome (RFC 6525 section 6.1).
 
-    DENIED and FAILED are also used by `AssociationReset` and `StreamChange`.
+    INCOMING and OUTGOING are those of the end that gets the event. DENIED: the peer does not grant the
+    request. FAILED: it could not be carried out. `AssociationReset` and `StreamChange` have only these two.
     """
 
     INCOMING = 0x1
@@ -147,19 +129,28 @@ class StreamResetFlags(enum.IntFlag):
     DENIED = 0x4
     FAILED = 0x8
 
+    def __str__(self) -> str:
+        return self.name or "0"
+
+    def __format__(self, spec: str) -> str:
+        return format_name(str(self), self._value_, spec)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The base of all events."""
+    """The base of all events.
+
+    All but `UnknownEvent` and `EventsDropped` name the association of the socket that they are about.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class AssociationChange(Event):
     """An association has come up or ended (SCTP_ASSOC_CHANGE, RFC 6458 section 6.1.1).
 
-    `error` is the cause of an end. The stream counts are the negotiated ones. `info` holds the
-    error causes of the peer's ABORT as they were on the wire, without the chunk header; usrsctp
-    keeps 508 bytes of them.
+    `state` says which; `error` is the cause of an end. `outbound_streams` and `inbound_streams` are the
+    numbers of streams that were agreed on. `info` holds the error causes of the peer's ABORT as they were on
+    the wire, without the chunk's header; usrsctp keeps 508 bytes of them.
     """
 
     state: AssociationState
@@ -171,10 +162,10 @@ class AssociationChange(Event):
 
     @property
     def cause(self) -> bytes:
-        """The reason that the peer's upper layer gave for its ABORT, b"" where there is none.
+        """The reason that the peer's application gave for its ABORT, b"" if it gave none.
 
-        It is the content of the User-Initiated Abort cause (RFC 9260 section 3.3.10.12), or what `info` has
-        of it.
+        It is the content of the User-Initiated Abort cause (RFC 9260 section 3.3.10.12), as far as `info` has
+        it.
         """
         rest = self.info
         while len(rest) >= 4:
@@ -186,13 +177,20 @@ class AssociationChange(Event):
             rest = rest[(length + 3) & ~3 :]
         return b""
 
+    def __str__(self) -> str:
+        sentence = _CHANGES.get(self.state, f"association {{0}}: {self.state}{{2}}")
+        streams = f"{self.outbound_streams} outbound and {self.inbound_streams} inbound streams"
+        why = _in_brackets(self.error) + (f": {self.cause!r}" if self.cause else "")
+        aborted = self.error or self.info
+        return sentence.format(self.association_id, streams, why, "aborted" if aborted else "lost")
+
 
 @dataclass(frozen=True, slots=True)
 class PeerAddressChange(Event):
     """A peer's address changed its state (SCTP_PEER_ADDR_CHANGE, RFC 6458 section 6.1.2).
 
-    `error` means something only where the state is about reachability, and is always
-    FAILED_THRESHOLD on usrsctp.
+    `address` has one host. `error` means something only where `state` is about reachability; on usrsctp it is
+    always FAILED_THRESHOLD.
     """
 
     address: Address
@@ -200,28 +198,34 @@ class PeerAddressChange(Event):
     error: PathError
     association_id: int
 
+    def __str__(self) -> str:
+        what = _PATHS.get(self.state, f"is in state {self.state}")
+        return f"path {self.address} of association {self.association_id} {what}{_in_brackets(self.error)}"
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteError(Event):
     """The peer sent an ERROR chunk (SCTP_REMOTE_ERROR, RFC 6458 section 6.1.3).
 
-    `data` is the content of the error cause as it was on the wire; on Linux with its padding. Of a
-    chunk with several causes Linux tells each, usrsctp the first.
+    `data` is the content of the error cause as it was on the wire, on Linux with its padding. For a chunk
+    with several causes Linux has an event for each, usrsctp one for the first.
     """
 
     error: ErrorCause
     association_id: int
     data: bytes
 
+    def __str__(self) -> str:
+        return f"the peer of association {self.association_id} reports an error: {self.error}"
+
 
 @dataclass(frozen=True, slots=True)
 class SendFailed(Event):
-    """A message, or a fragment of one, could not be delivered (RFC 6458 sections 6.1.4, 6.1.11).
+    """A message, or a fragment of one, could not be delivered (RFC 6458 sections 6.1.4 and 6.1.11).
 
-    `data` is the payload. `sent` tells whether it was ever put on the wire. `flags` is the number
-    that the stack gave: the flags of the DATA chunk (RFC 9260 section 3.3.1), in which 0x3 means
-    that this is a whole message and 0x4 that it was unordered. usrsctp does not tell the latter of
-    what was in no chunk yet.
+    `data` is the payload, and `sent` tells whether it was ever put on the wire. `flags` are the flags of its
+    DATA chunk (RFC 9260 section 3.3.1): 0x3 means that this is a whole message, 0x4 that it was unordered.
+    usrsctp does not set the latter for data that was in no chunk yet.
     """
 
     data: bytes
@@ -234,27 +238,47 @@ class SendFailed(Event):
     flags: int
     association_id: int
 
+    def __repr__(self) -> str:
+        from .ppid import fields_by_name
+
+        return fields_by_name(self, self.__match_args__)
+
+    def __str__(self) -> str:
+        from .ppid import ppid_text
+
+        return (
+            f"a message of {len(self.data)} bytes on stream {self.stream} of association"
+            f" {self.association_id}, PPID {ppid_text(self.ppid)}, was"
+            f" {'sent, but not acknowledged' if self.sent else 'not sent'}{_in_brackets(self.error)}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ShutdownEvent(Event):
-    """The peer shuts down: send no more (SCTP_SHUTDOWN_EVENT, RFC 6458 section 6.1.5)."""
+    """The peer shuts down, so nothing more can be sent (SCTP_SHUTDOWN_EVENT, RFC 6458 section 6.1.5)."""
 
     association_id: int
+
+    def __str__(self) -> str:
+        return f"the peer shuts association {self.association_id} down"
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptationIndication(Event):
-    """The peer's adaptation layer (SCTP_ADAPTATION_INDICATION, RFC 6458 section 6.1.6)."""
+    """The peer has named its adaptation layer (SCTP_ADAPTATION_INDICATION, RFC 6458 section 6.1.6)."""
 
     indication: int
     association_id: int
 
+    def __str__(self) -> str:
+        return f"the peer of association {self.association_id} has adaptation layer {self.indication}"
+
 
 @dataclass(frozen=True, slots=True)
 class PartialDelivery(Event):
-    """A partial delivery ended early (SCTP_PARTIAL_DELIVERY_EVENT, RFC 6458 section 6.1.7).
+    """A message was broken off after parts of it (SCTP_PARTIAL_DELIVERY_EVENT, RFC 6458 section 6.1.7).
 
-    `stream` and `sequence` are 0 unless I-DATA is in use (RFC 8260).
+    `stream` and `sequence` name the message with I-DATA (RFC 8260), and are 0 without.
     """
 
     indication: PartialDeliveryState
@@ -262,41 +286,68 @@ class PartialDelivery(Event):
     sequence: int
     association_id: int
 
+    def __str__(self) -> str:
+        return (
+            f"a message on stream {self.stream} of association {self.association_id} was broken off"
+            f" ({self.indication})"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationEvent(Event):
-    """A shared key is new or free, or the peer has no AUTH (RFC 6458 section 6.1.8)."""
+    """A shared key is new or free, or the peer has no AUTH (SCTP_AUTHENTICATION_EVENT, RFC 6458 6.1.8).
+
+    `key` is the number of the key, `alternate_key` another number that the stack may give with it.
+    """
 
     indication: AuthenticationState
     key: int
     alternate_key: int
     association_id: int
 
+    def __str__(self) -> str:
+        sentence = _KEYS.get(self.indication, f"key {{1}} of association {{0}}: {self.indication}")
+        return sentence.format(self.association_id, self.key)
+
 
 @dataclass(frozen=True, slots=True)
 class SenderDry(Event):
-    """Everything that was sent has been acknowledged (SCTP_SENDER_DRY_EVENT, section 6.1.9)."""
+    """Everything that was sent has been acknowledged (SCTP_SENDER_DRY_EVENT, RFC 6458 section 6.1.9)."""
 
     association_id: int
+
+    def __str__(self) -> str:
+        return f"everything that was sent on association {self.association_id} is acknowledged"
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReset(Event):
     """Streams were reset (SCTP_STREAM_RESET_EVENT, RFC 6525 section 6.1.1).
 
-    An empty `streams` means all streams of the direction.
+    `streams` are their numbers; an empty tuple means all streams of the direction that `flags` names.
     """
 
     flags: StreamResetFlags
     streams: tuple[int, ...]
     association_id: int
 
+    def __str__(self) -> str:
+        sides = [
+            side for side in (StreamResetFlags.INCOMING, StreamResetFlags.OUTGOING) if side in self.flags
+        ]
+        which = " and ".join(map(str, sides)).lower() + " " if sides else ""
+        numbers = " " + ", ".join(map(str, self.streams)) if self.streams else ""
+        return (
+            f"{'' if self.streams else 'all '}{which}streams{numbers} of association"
+            f" {self.association_id} were {_done('reset', self.flags)}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AssociationReset(Event):
-    """The association's TSNs were reset (SCTP_ASSOC_RESET_EVENT, RFC 6525 section 6.1.2).
+    """The association was reset: TSNs and all streams (SCTP_ASSOC_RESET_EVENT, RFC 6525 section 6.1.2).
 
-    This end sends with `local_tsn` next, the peer with `remote_tsn`.
+    `local_tsn` is the next TSN that this end sends, `remote_tsn` the next one of the peer.
     """
 
     flags: StreamResetFlags
@@ -304,12 +355,16 @@ class AssociationReset(Event):
     remote_tsn: int
     association_id: int
 
+    def __str__(self) -> str:
+        return f"association {self.association_id} was {_done('reset', self.flags)}"
+
 
 @dataclass(frozen=True, slots=True)
 class StreamChange(Event):
     """Streams were added (SCTP_STREAM_CHANGE_EVENT, RFC 6525 section 6.1.3).
 
-    The counts are the added streams; they are given also where `flags` says DENIED or FAILED.
+    The numbers are those of the added streams, not of all. Linux gives them also where `flags` says DENIED or
+    FAILED and so none were added.
     """
 
     flags: StreamResetFlags
@@ -317,21 +372,33 @@ class StreamChange(Event):
     outbound_streams: int
     association_id: int
 
+    def __str__(self) -> str:
+        return (
+            f"association {self.association_id}: {self.outbound_streams} outbound and"
+            f" {self.inbound_streams} inbound streams were {_done('added', self.flags)}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class UnknownEvent(Event):
-    """An event that this version does not know; `raw` is all of it, header included."""
+    """A notification that this version does not know; `raw` is all of it, with its header."""
 
     type: int
     flags: int
     raw: bytes
 
+    def __str__(self) -> str:
+        return f"an event of unknown type {self.type:#x}, {len(self.raw)} bytes"
+
 
 @dataclass(frozen=True, slots=True)
 class EventsDropped(Event):
-    """The iterator's buffer was full: `count` events were lost at this place."""
+    """The buffer of this iterator of events was full: `count` events are missing at this place."""
 
     count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} events are missing here, because nobody took them in time"
 
 
 AssociationEvent = (
@@ -349,3 +416,40 @@ AssociationEvent = (
     | StreamChange
 )
 """Every event that has an `association_id`; for annotations and `isinstance`."""
+
+
+# The sentences
+
+_CHANGES = {
+    AssociationState.COMM_UP: "association {0} is up, with {1}",
+    AssociationState.RESTART: "the peer has restarted association {0}, with {1}",
+    AssociationState.COMM_LOST: "association {0} was {3}{2}",
+    AssociationState.SHUTDOWN_COMP: "association {0} was shut down",
+    AssociationState.CANT_STR_ASSOC: "association {0} could not be set up{2}",
+}
+_KEYS = {
+    AuthenticationState.NEW_KEY: "key {1} of association {0} is in use now",
+    AuthenticationState.FREE_KEY: "key {1} of association {0} is no longer in use",
+    AuthenticationState.NO_AUTH: "the peer of association {0} has no authentication",
+}
+_PATHS = {
+    AddressState.AVAILABLE: "is available",
+    AddressState.UNREACHABLE: "is unreachable",
+    AddressState.REMOVED: "was removed",
+    AddressState.ADDED: "was added",
+    AddressState.MADE_PRIMARY: "is the primary path now",
+    AddressState.CONFIRMED: "is confirmed",
+    AddressState.POTENTIALLY_FAILED: "has potentially failed",
+}
+
+
+def _in_brackets(error: OpenIntEnum) -> str:
+    """Return what is known of the reason, to follow a sentence: a stack says 0 also where it knows none."""
+    return f" ({error})" if error else ""
+
+
+def _done(what: str, flags: StreamResetFlags) -> str:
+    """Return what was done, or that it was not."""
+    if flags & StreamResetFlags.DENIED:
+        return f"not {what} (the peer denied it)"
+    return f"not {what} (it failed)" if flags & StreamResetFlags.FAILED else what

@@ -1,10 +1,10 @@
-"""What this host's stack offers: a value to look at before something is used."""
+"""What a stack offers on this host: the values that `sctpio.capabilities` returns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ._dataclass import dataclass
+from ._value import dataclass
 from .events import Event
 from .options import Option, Scheduler
 
@@ -13,10 +13,10 @@ __all__ = ["Capabilities", "Feature"]
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """An extension of SCTP as this host has it.
+    """An extension of SCTP, as this host has it; true if it is `possible`.
 
-    `default` tells that associations have it unless a socket says otherwise, `possible` that a socket can
-    have it if it says so; `needs` names what stands in the way, "" where nothing does.
+    `default` tells whether associations have it unless an option turns it off, `possible` whether an option
+    can turn it on. `needs` names what stands in the way, "" if nothing does.
     """
 
     default: bool
@@ -29,10 +29,14 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a stack offers on this host, as found by asking it.
+    """What a stack offers on this host, as found out by asking it.
 
-    `options` and `events` are those that the stack has, `lacks` the stack's names of those that it has not,
-    with what brings them. `sysctls` are the settings of this host that matter here, by their names.
+    `stack` is its name and `release` its version: the kernel's, or usrsctp's. `options` and `events` are the
+    types that it has, `schedulers` those that it can use, and `lacks` names what it does not have, with what
+    brings that. `sysctls` are the kernel's settings under net.sctp that matter here, by name.
+    `accelerated` tells whether the accelerator is used, which makes received messages in C and sends ordinary
+    ones: this build has it, and SCTPIO_FAST=0 does not turn it off. The rest are extensions, each with the
+    RFC that specifies it.
     """
 
     stack: str
@@ -42,6 +46,7 @@ class Capabilities:
     schedulers: tuple[Scheduler, ...]
     lacks: tuple[str, ...]
     sysctls: Mapping[str, int]
+    accelerated: bool
     authentication: Feature
     """RFC 4895"""
     address_reconfiguration: Feature
@@ -60,3 +65,10 @@ class Capabilities:
     """RFC 8899"""
     ecn: Feature
     """RFC 9260 appendix A"""
+    mixed_scopes: Feature
+    """Whether private IPv4 addresses are announced to a peer that is called at a global or unique-local IPv6
+    address, as an association over both needs (no RFC; see the manual's page on several addresses)."""
+    buffers: Feature
+    """No RFC: kernel buffers as large as `receive_buffer` is by default"""
+    separate_memory: Feature
+    """No RFC: a receive memory for each association of a one-to-many socket"""

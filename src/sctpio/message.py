@@ -1,8 +1,8 @@
-"""The unit that is sent and received."""
+"""The message: the unit that is sent and received."""
 
 from __future__ import annotations
 
-from ._dataclass import dataclass
+from ._value import dataclass
 from .address import Address
 
 __all__ = ["Message"]
@@ -12,10 +12,12 @@ __all__ = ["Message"]
 class Message:
     """One message as it was received, always with its boundaries (RFC 6458 section 5.3.5).
 
-    Numbers are in host order; `ppid` is the number that a packet dissector shows. `ssn` is 0 for
-    an unordered message. `context` is the value set with SCTP_CONTEXT, `source` the peer's
-    address that the last part came from. `complete` is False only where a caller asked for parts
-    of a message; the library itself hands out whole messages.
+    `data` are its bytes, 1 or more. `stream` is the inbound stream that it came on, `ssn` its number there (0
+    if it is `unordered`), and `ppid` the number that a packet dissector shows (`Ppid` has the names): all
+    numbers are in host order. `tsn` is the number of its last DATA chunk, `cumulative_tsn` that of the
+    association when it was received. `context` is what the option `Context` has set here, `association_id`
+    the association on its socket, and `source` the address of the peer that its last part came from, one
+    host. `complete` is always True: a message that comes in parts is put together first.
     """
 
     data: bytes
@@ -30,11 +32,16 @@ class Message:
     source: Address | None = None
     complete: bool = True
 
+    def __repr__(self) -> str:
+        from .ppid import fields_by_name
+
+        return fields_by_name(self, self.__match_args__)
+
 
 class Received(Message):
-    """A message while it is filled field by field, for a tenth of what the constructor costs.
+    """A message while it is filled field by field, which takes a tenth of the time of the constructor.
 
-    `object.__new__(Received)` makes one; it is a `Message`, and frozen, once that is its `__class__`.
+    `object.__new__(Received)` makes one. Setting its `__class__` to `Message` then makes it one, and frozen.
     """
 
     __slots__ = ()

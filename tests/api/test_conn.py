@@ -11,6 +11,7 @@ from sctpio import (
     Address,
     AssociationStatistics,
     ClosedError,
+    DisableFragments,
     Message,
     MessageTooLargeError,
     NoDelay,
@@ -26,7 +27,9 @@ from sctpio import (
     connect,
     listen,
 )
-from support import Pair, connected, path_of, until
+from support import Pair, connected, path_of, until, within
+
+pytestmark = [pytest.mark.both_loops, pytest.mark.both_modes]
 
 
 @pytest.mark.parametrize("size", [1, 2, 1500, 65_483, 65_484, 65_485, 150_000, 200_000])
@@ -128,6 +131,38 @@ async def test_a_message_beyond_the_send_buffer_is_too_large(pair: Pair) -> None
     assert caught.value.errno == 90
     await pair.client.send(b"goes on")
     assert (await pair.server.receive()).data == b"goes on"
+
+
+async def test_the_send_buffer_of_a_live_association_can_be_made_larger(pair: Pair) -> None:
+    pair.client.set_option(SendBuffer(100_000))
+    size = pair.client.get_option(SendBuffer).size
+    assert size is not None
+    data = bytes(size + 1)
+    with pytest.raises(MessageTooLargeError, match=r"set_option\(SendBuffer\(\.\.\.\)\) makes that larger"):
+        await pair.client.send(data)
+    pair.client.set_option(SendBuffer(size + 1))
+    sending = asyncio.create_task(pair.client.send(data))
+    assert (await within(pair.server.receive())).data == data
+    await sending
+
+
+async def test_a_message_that_must_not_be_divided_says_so() -> None:
+    """The largest that fits goes; of one byte more it is told what forbids it."""
+    async with connected(connect_with={"options": [DisableFragments()]}) as pair:
+        size = pair.client.status().fragmentation_point
+        await pair.client.send(bytes(size))
+        assert (await within(pair.server.receive())).data == bytes(size)
+        with pytest.raises(MessageTooLargeError, match="DisableFragments"):
+            await pair.client.send(bytes(size + 100))
+
+
+@pytest.mark.kernel_only("usrsctp has no such setting")
+async def test_the_setting_that_bounds_the_send_buffer_is_named(pair: Pair) -> None:
+    pair.client.set_option(SendBuffer(1024**3))
+    size = pair.client.get_option(SendBuffer).size
+    assert size is not None
+    with pytest.raises(MessageTooLargeError, match=rf"{size + 1} .*net\.core\.wmem_max={size // 2} allows"):
+        await pair.client.send(bytes(size + 1))
 
 
 async def test_send_many_keeps_order_and_attributes(pair: Pair) -> None:
@@ -273,7 +308,7 @@ async def test_status_and_paths(pair: Pair) -> None:
     assert path == pair.client.get_option(PeerAddressInfo)
     assert pair.client.primary_path == path_of(pair.client) == path.address
     with pytest.raises(OSError, match="SCTP_GET_PEER_ADDR_INFO"):
-        pair.client.path(("10.99.99.99", 1))
+        pair.client.path(("10.99.99.99", 0))
 
 
 async def test_path_parameters_by_path(pair: Pair) -> None:
@@ -433,3 +468,16 @@ async def test_descriptors_are_not_inherited_and_do_not_block(pair: Pair) -> Non
     for descriptor in (pair.client.fileno(), pair.server.fileno(), pair.listener.fileno()):
         assert not os.get_inheritable(descriptor)
         assert not os.get_blocking(descriptor)
+
+
+async def test_send_many_of_one_buffer_filled_anew_sends_what_it_held(pair: Pair) -> None:
+    """Item 6 of promise 9: each item is taken as it comes."""
+
+    def refilled() -> Iterator[bytearray]:
+        buffer = bytearray(4)
+        for number in range(200):
+            buffer[:] = b"%04d" % number
+            yield buffer
+
+    await pair.client.send_many(refilled())
+    assert [(await pair.server.receive()).data for _ in range(200)] == [b"%04d" % n for n in range(200)]

@@ -15,24 +15,38 @@ import pytest
 from sctpio import (
     AssociationAbortedError,
     AssociationChange,
+    AssociationEnded,
     AssociationError,
     AssociationState,
     ClosedError,
     Conn,
     EndOfAssociation,
     ErrorCause,
+    PeerAddressParameters,
     ReceiveBuffer,
     RtoInfo,
     SendBuffer,
     ShutdownEvent,
-    _link,
     connect,
     listen,
 )
-from sctpio._ending import alive
-from sctpio.stacks._native import NativeSocket
-from sctpio.stacks.base import StackSocket
-from support import STACK, Pair, StackSocketType, associations, connected, until
+from sctpio._loop import sending
+from sctpio.stacks.base import StackSocket, alive
+from sctpio.stacks.native import NativeSocket
+from support import (
+    QUEUE,
+    STACK,
+    Pair,
+    StackSocketType,
+    abort_unread,
+    associations,
+    collect,
+    connected,
+    stop_reading,
+    until,
+)
+
+pytestmark = [pytest.mark.both_loops, pytest.mark.both_modes]
 
 
 def calls(conn: Conn) -> list[Callable[[], Coroutine[Any, Any, Any]]]:
@@ -58,6 +72,7 @@ async def assert_ended(conn: Conn, kind: type[Exception]) -> None:
         raised.append(caught.value)
     assert len({id(error) for error in raised}) == len(raised)
     assert {type(error) for error in raised} == {type(raised[0])}
+    assert_end(conn, type(raised[0]), str(raised[0]))
     for query in (conn.status, lambda: conn.get_option(RtoInfo), lambda: conn.set_option(RtoInfo(initial=1))):
         with pytest.raises(kind):
             query()
@@ -66,6 +81,65 @@ async def assert_ended(conn: Conn, kind: type[Exception]) -> None:
     assert conn.fileno() == -1
     assert "closed" in repr(conn)
     assert [event async for event in conn.events()] == []
+
+
+def assert_end(conn: Conn, kind: type[BaseException], text: str) -> None:
+    """The end is what calls raise, and as theirs an exception of its own."""
+    end, again = conn.end, conn.end
+    assert type(end) is kind
+    assert isinstance(end, AssociationEnded)
+    assert str(end) == text
+    assert end is not again
+    assert end.__traceback__ is None
+
+
+async def test_an_association_has_no_end_while_it_lives(pair: Pair) -> None:
+    await pair.client.send(b"x")
+    await pair.server.receive()
+    assert pair.client.end is None
+    assert pair.server.end is None
+
+
+async def test_the_peers_shutdown_is_the_end_while_messages_are_unread(pair: Pair) -> None:
+    await pair.client.send(b"unread")
+    await pair.client.close()
+    await until(lambda: pair.server.end is not None)
+    assert type(pair.server.end) is EndOfAssociation
+    assert (await pair.server.receive()).data == b"unread"
+    await pair.server.close()
+    assert pair.server.end is not None
+
+
+async def test_a_close_is_the_end_while_it_still_waits(pair: Pair) -> None:
+    closing = asyncio.create_task(pair.client.close())
+    await asyncio.sleep(0)
+    assert type(pair.client.end) is ClosedError
+    await closing
+
+
+async def test_one_except_is_enough(pair: Pair) -> None:
+    ended = []
+
+    async def talk(conn: Conn) -> None:
+        try:
+            while True:
+                await conn.send(b"x")
+                await conn.receive()
+        except AssociationEnded as end:
+            ended.append(type(end))
+
+    async with connected() as other, asyncio.TaskGroup() as tasks:
+        for conn in (*pair[:2], *other[:2]):
+            tasks.create_task(talk(conn))
+        await until(lambda: other.server.statistics().messages_received > 2)
+        await pair.client.close()
+        await other.client.abort()
+    assert sorted(kind.__name__ for kind in ended) == [
+        "AssociationAbortedError",
+        "ClosedError",
+        "ClosedError",
+        "EndOfAssociation",
+    ]
 
 
 async def test_a_graceful_close_delivers_everything_first(pair: Pair) -> None:
@@ -114,7 +188,7 @@ async def test_the_one_error_of_the_kernel_taken_by_send_is_not_lost(pair: Pair)
     # Nobody reads at the server, so its send is the first to meet ECONNRESET.
     await pair.client.send(b"before the abort")
     await until(lambda: pair.server.statistics().unread_messages == 1)
-    pair.server._link.carrier._set_reading(False)
+    stop_reading(pair.server)
     await pair.client.send(b"still in the kernel")
     await pair.client.abort()
     await until(lambda: not associations())
@@ -127,8 +201,8 @@ async def test_the_one_error_of_the_kernel_taken_by_send_is_not_lost(pair: Pair)
 
 
 async def test_send_after_the_peers_shutdown_says_end_of_association(pair: Pair) -> None:
-    raw, identifier = pair.server._link.carrier.raw, pair.server.association_id
-    pair.server._link.carrier._set_reading(False)
+    raw, identifier = pair.server._link.socket.raw, pair.server.association_id
+    stop_reading(pair.server)
     await pair.client.close()
     await until(lambda: not alive(raw, identifier))
     with pytest.raises(EndOfAssociation):
@@ -159,7 +233,7 @@ async def test_an_abort_with_a_cause_says_that_it_cannot_carry_it(
 
 async def test_closing_wakes_everybody_here(pair: Pair) -> None:
     waiting = [asyncio.create_task(call()) for call in calls(pair.server)[:3]]
-    events = asyncio.create_task(_all(pair.server.events(AssociationChange)))
+    events = asyncio.create_task(collect(pair.server.events(AssociationChange)))
     waits = asyncio.create_task(pair.server.wait_closed())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -170,10 +244,6 @@ async def test_closing_wakes_everybody_here(pair: Pair) -> None:
     await waits
     [end] = await events
     assert end.state is AssociationState.SHUTDOWN_COMP
-
-
-async def _all(events: Any) -> list[Any]:
-    return [event async for event in events]
 
 
 async def test_closing_twice_and_at_once(pair: Pair) -> None:
@@ -212,8 +282,8 @@ async def test_closing_while_the_receive_buffer_is_full_completes() -> None:
 
 
 async def test_close_raises_where_the_peer_aborts_before_all_is_delivered() -> None:
-    async with connected() as pair:
-        pair.server._link.carrier._set_reading(False)
+    async with connected(connect_with={"options": QUEUE}) as pair:
+        stop_reading(pair.server)
         sender = asyncio.create_task(pair.client.send_many([bytes(20_000)] * 100))
         await until(lambda: pair.client.statistics().waiting_senders == 1)
         closing = asyncio.create_task(pair.client.close())
@@ -254,13 +324,16 @@ async def test_a_refused_association() -> None:
 
 
 async def test_the_peer_aborts_in_the_middle_of_a_message() -> None:
-    # Many of the peer's windows: it has a part of it when the abort comes.
+    # SharedSocket of the peer's windows: it has a part of it when the abort comes.
     size = 4_000_000 if STACK == "usrsctp" else 180_000
+    # The packets of loopback, which are larger than the window: of small ones all would have come by then.
+    large = PeerAddressParameters(path_mtu_discovery=True)
     async with connected(
-        listen_with={"options": [ReceiveBuffer(50_000)]}, connect_with={"options": [SendBuffer(size)]}
+        listen_with={"options": [ReceiveBuffer(50_000), large]},
+        connect_with={"options": [SendBuffer(size), large]},
     ) as pair:
         await pair.client.send(bytes(size))
-        await until(lambda: bool(pair.server._association._partials) or pair.server.is_closed)
+        await until(lambda: bool(pair.server._association.partials.open) or pair.server.is_closed)
         await pair.client.abort()
         with pytest.raises(AssociationAbortedError):
             await pair.server.receive()
@@ -296,14 +369,14 @@ async def test_sigpipe_is_never_raised() -> None:
     old = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         async with connected() as pair:
-            pair.server._link.carrier._set_reading(False)
+            stop_reading(pair.server)
             await pair.client.abort()
             await until(lambda: not associations())
             # The raw socket: ECONNRESET once at most, then EPIPE, which is where the signal would come.
             seen = []
             for _ in range(3):
                 with pytest.raises(OSError, match="send") as caught:
-                    pair.server._link.carrier.raw.send(0, b"x", 0, 0, 0, 0, None)
+                    pair.server._link.socket.raw.send(0, b"x", 0, 0, 0, 0, None)
                 seen.append(caught.value.errno)
             assert seen[0] in (104, 32)
             assert seen[1:] == [32, 32]
@@ -336,7 +409,24 @@ async def test_an_end_between_two_looks_is_told_as_what_it_was(monkeypatch: pyte
 
     async with connected() as pair:
         monkeypatch.setattr(StackSocketType, "shutdown", refused)
-        monkeypatch.setattr(_link, "alive", asked_late)
+        monkeypatch.setattr(sending, "alive", asked_late)
         await pair.client.close()
         with pytest.raises(EndOfAssociation):
             await pair.server.receive()
+
+
+@pytest.mark.both_modes
+@pytest.mark.parametrize(
+    "ask",
+    [Conn.status, Conn.paths, lambda conn: conn.set_primary("127.0.0.1:0")],
+    ids=["status", "paths", "set_primary"],
+)
+async def test_asking_an_association_that_ended_unread_says_how_it_ended(
+    ask: Callable[[Conn], object],
+) -> None:
+    """Its stack has forgotten it, and the loop has not read of that yet."""
+    async with connected() as pair:
+        abort_unread(pair.client, pair.server)
+        with pytest.raises(AssociationAbortedError):
+            ask(pair.server)
+        assert pair.server.snapshot().end is not None

@@ -14,21 +14,18 @@ from sctpio import (
     DelayedSack,
     Event,
     EventsDropped,
-    EventStream,
     PeerAddressChange,
     RemoteError,
     SenderDry,
     ShutdownEvent,
-    _events,
     connect,
     listen,
 )
-from sctpio.stacks import _native
-from support import Pair, connected, until
+from sctpio._loop import event_stream as _events
+from sctpio.stacks import native as _native
+from support import Pair, StackSocketType, collect, connected, read_again, stop_reading, until
 
-
-async def collect(events: EventStream[Any]) -> list[Any]:
-    return [event async for event in events]
+pytestmark = [pytest.mark.both_loops, pytest.mark.both_modes]
 
 
 async def test_only_the_named_types_come(pair: Pair) -> None:
@@ -102,10 +99,10 @@ async def test_flush_is_not_satisfied_by_an_older_answer() -> None:
         client = pair.client
         await client.send(b"the first is acknowledged at once")
         await until(lambda: client.status().unacknowledged == 0)
-        client._link.carrier._set_reading(False)
-        client._link.carrier.raw.subscribe(SenderDry, True, 0)
-        client._link.carrier.raw.subscribe(SenderDry, False, 0)
-        client._link.carrier._set_reading(True)
+        stop_reading(client)
+        client._link.socket.raw.subscribe(SenderDry, True, 0)
+        client._link.socket.raw.subscribe(SenderDry, False, 0)
+        read_again(client)
         # An answer of before lies unread.
         await client.send(b"x" * 100)
         assert client.status().unacknowledged == 1
@@ -117,7 +114,7 @@ async def test_a_forgotten_iterator_is_forgotten(pair: Pair) -> None:
     pair.client.events(AssociationChange)
     gc.collect()
     hub = pair.client._association.hub
-    assert [stream for reference in hub._streams if (stream := reference()) is not None] == []
+    assert [stream for reference, _ in hub._streams if (stream := reference()) is not None] == []
 
 
 async def test_an_overflow_is_told_where_it_happened(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,3 +187,23 @@ async def test_notifications_and_messages_in_fragments(monkeypatch: pytest.Monke
         assert [type(event) for event in seen] == [AssociationChange, ShutdownEvent, AssociationChange]
         assert seen[0].outbound_streams == pair.server.outbound_streams
         assert seen[2].state is AssociationState.SHUTDOWN_COMP
+
+
+async def test_events_that_nobody_iterates_any_more_are_turned_off(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Item 14 of promise 9: also where other iterators begin and end before another such event comes."""
+    subscribe = StackSocketType.subscribe
+    turned: list[tuple[type[Event], bool]] = []
+
+    def spy(raw: Any, kind: type[Event], on: bool, association_id: int) -> None:
+        turned.append((kind, on))
+        subscribe(raw, kind, on, association_id)
+
+    events = pair.client.events(SenderDry)
+    await anext(events)
+    monkeypatch.setattr(StackSocketType, "subscribe", spy)
+    del events
+    gc.collect()
+    await pair.client.events(AdaptationIndication).aclose()
+    assert turned == [(AdaptationIndication, True), (SenderDry, False), (AdaptationIndication, False)]

@@ -3,16 +3,20 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from sctpio import Conn, Endpoint, Listener, Mode, ReceiveBuffer, _pace, connect, listen, open_endpoint
-from sctpio._codec import MSG_NOTIFICATION
-from sctpio.stacks._native import ARENA, NativeSocket
-from sctpio.stacks.base import RECORDS, Batch
-from support import PATIENCE, StackSocketType, connected, settled, until
+from sctpio import Conn, Endpoint, Listener, Mode, ReceiveBuffer, connect, listen, open_endpoint
+from sctpio._abi.contract import MSG_NOTIFICATION, RECORDS
+from sctpio._loop import pace as _pace
+from sctpio.stacks.base import Batch, StackSocket
+from sctpio.stacks.native import ARENA, NativeSocket
+from support import PATIENCE, StackSocketType, connected, records_of, settled, until
+
+pytestmark = pytest.mark.both_loops
 
 ASSOCIATIONS = 8
 MEAN = 250
@@ -82,22 +86,32 @@ async def test_an_endpoint_hears_all_flooding_associations_alike() -> None:
     check_shares(counts)
 
 
+def watch(
+    monkeypatch: pytest.MonkeyPatch, server: StackSocket, see: Callable[[list[tuple[Any, ...]]], object]
+) -> None:
+    """See the records of every batch that a socket gives from now on."""
+    receive = StackSocketType.receive
+
+    def noted(self: NativeSocket, room: int, limit: int | None = None) -> Batch:
+        batch = receive(self, room, limit)
+        if self is server:
+            see(records_of(batch))
+        return batch
+
+    monkeypatch.setattr(StackSocketType, "receive", noted)
+
+
 @pytest.mark.usefixtures("full_batches")
 @pytest.mark.parametrize("most", [1, 7, RECORDS])
 @pytest.mark.parametrize("mode", Mode, ids=[mode.value for mode in Mode])
 async def test_a_callback_takes_one_batch_and_lets_others_run(
     mode: Mode, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receive = StackSocketType.receive
     # What happened: the records and bytes of a batch, None for a turn of another callback.
     log: list[tuple[int, int] | None] = []
 
-    def noted(self: NativeSocket, room: int, limit: int | None = None) -> Batch:
-        state, records, arena = receive(self, room, limit)
-        batch = list(records)
-        if self is server:
-            log.append((len(batch), sum(record[1] for record in batch)))
-        return state, batch, arena
+    def see(batch: list[tuple[Any, ...]]) -> None:
+        log.append((len(batch), sum(record[1] for record in batch)))
 
     async def tick() -> None:
         while True:
@@ -105,14 +119,13 @@ async def test_a_callback_takes_one_batch_and_lets_others_run(
             await asyncio.sleep(0)
 
     async with connected(listen_with={"mode": mode, "receive_batch": most}) as pair:
-        carrier = pair.server._link.carrier
-        server = carrier.raw
+        carrier = pair.server._link.socket
         carrier._set_reading(False)
         sender = asyncio.create_task(flood(pair.client))
         # Much is queued now, more than a batch.
         await until(lambda: pair.client.statistics().waiting_senders == 1)
         await settled(lambda: pair.client.statistics().messages_sent)
-        monkeypatch.setattr(StackSocketType, "receive", noted)
+        watch(monkeypatch, carrier.raw, see)
         ticker = asyncio.create_task(tick())
         wakeups = pair.server.statistics().wakeups
         carrier._set_reading(True)
@@ -138,26 +151,16 @@ async def test_batches_follow_the_length_of_turns(
     mode: Mode, long_turn: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They begin small, grow while turns are short, and get smaller after a long one."""
-    receive = StackSocketType.receive
     seen: list[int] = []
-
-    def noted(self: NativeSocket, room: int, limit: int | None = None) -> Batch:
-        state, records, arena = receive(self, room, limit)
-        batch = list(records)
-        if self is server:
-            seen.append(len(batch))
-        return state, batch, arena
-
     monkeypatch.setattr(_pace, "LONG_TURN", long_turn)
     options = (ReceiveBuffer(1 << 20),)
     async with connected(listen_with={"mode": mode, "options": options}) as pair:
-        carrier = pair.server._link.carrier
-        server = carrier.raw
+        carrier = pair.server._link.socket
         carrier._set_reading(False)
         for _ in range(sum(sizes)):
             await pair.client.send(b"x")
         await pair.client.flush()
-        monkeypatch.setattr(StackSocketType, "receive", noted)
+        watch(monkeypatch, carrier.raw, lambda batch: seen.append(len(batch)))
         carrier._set_reading(True)
         for _ in range(sum(sizes)):
             await pair.server.receive()
@@ -170,15 +173,11 @@ async def test_a_task_goes_on_in_the_callback_that_found_its_message(
     mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not wait for the loop's next turn, which would cost as much again."""
-    receive = StackSocketType.receive
     log: list[str] = []
 
-    def noted(self: NativeSocket, room: int, limit: int | None = None) -> Batch:
-        state, records, arena = receive(self, room, limit)
-        batch = list(records)
-        if self is server and any(not record[2] & MSG_NOTIFICATION for record in batch):
+    def see(batch: list[tuple[Any, ...]]) -> None:
+        if any(not record[2] & MSG_NOTIFICATION for record in batch):
             log.append("read")
-        return state, batch, arena
 
     async def tick() -> None:
         while True:
@@ -190,8 +189,7 @@ async def test_a_task_goes_on_in_the_callback_that_found_its_message(
             log.append(message.data.decode())
 
     async with connected(listen_with={"mode": mode}) as pair:
-        server = pair.server._link.carrier.raw
-        monkeypatch.setattr(StackSocketType, "receive", noted)
+        watch(monkeypatch, pair.server._link.socket.raw, see)
         taker, ticker = asyncio.create_task(take()), asyncio.create_task(tick())
         for number in range(20):
             await pair.client.send(b"%d" % number)

@@ -10,7 +10,18 @@ from collections import Counter
 
 import pytest
 
-from sctpio import Conn, EndOfAssociation, ReusePort, connect, listen
+from sctpio import (
+    AssociationChange,
+    Conn,
+    EndOfAssociation,
+    Mode,
+    PeerAddressChange,
+    ReusePort,
+    SenderDry,
+    ShutdownEvent,
+    connect,
+    listen,
+)
 from support import Pair, connected, until
 
 WORKER = """
@@ -82,6 +93,31 @@ async def test_a_socket_of_the_standard_library_becomes_a_conn() -> None:
                 assert (message.data, message.stream, message.ppid) == (b"hello", 3, 60)
                 await client.close()
                 await server.wait_closed()
+
+
+@pytest.mark.kernel_only("a descriptor of usrsctp is none that can be read")
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_plain_reader_of_a_detached_descriptor_gets_messages_alone(mode: Mode) -> None:
+    kinds = [AssociationChange, PeerAddressChange, ShutdownEvent, SenderDry]
+    async with listen("127.0.0.1:0", mode=mode, events=kinds) as listener:
+        async with connect(listener.local_addresses) as client:
+            server = await listener.accept()
+            server.events()
+            if mode is Mode.ONE_TO_MANY:
+                await server.peel_off()
+            with socket.socket(fileno=server.detach()) as python:
+                python.send(b"back")
+                assert (await client.receive()).data == b"back"
+                await client.send(b"one")
+                await client.send(b"two")
+                await until(lambda: client.status().unacknowledged == 0)
+                assert [python.recv(100) for _ in range(2)] == [b"one", b"two"]
+                await client.close()
+                if mode is Mode.ONE_TO_ONE:
+                    assert python.recv(100) == b""
+                else:
+                    with pytest.raises(BlockingIOError):
+                        python.recv(100)
 
 
 async def test_what_is_no_association_is_refused_and_stays_the_callers() -> None:

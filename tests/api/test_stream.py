@@ -7,6 +7,8 @@ import pytest
 from sctpio import InitMsg, StreamOutOfRangeError
 from support import Pair, connected, until
 
+pytestmark = [pytest.mark.both_loops, pytest.mark.both_modes]
+
 
 async def test_a_stream_sends_with_its_number_and_ppid(pair: Pair) -> None:
     stream = pair.client.stream(3, ppid=60)

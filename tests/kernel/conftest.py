@@ -1,5 +1,6 @@
 """Tests of the real kernel need root, the kernel's SCTP and some tools; each leaves nothing behind."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,8 +9,10 @@ import pytest
 
 import sctpio
 from kernel.capture import Dissector
+from kernel.extensions.analyst import Analyst
 from kernel.interop import encapsulated, encapsulated_lab, interop_lab
 from kernel.lab import DeadEnd, Lab, dead_end, two_links
+from sctpio.stacks import choose
 from support import no_leak
 
 # Fixtures of the modules test_interop*.
@@ -39,6 +42,14 @@ def dissector(_needed: None) -> Iterator[Dissector]:
     tshark.close()
 
 
+@pytest.fixture(scope="module")
+def analyst(_needed: None) -> Iterator[Analyst]:
+    """Give a tshark that shows all of SCTP."""
+    made = Analyst()
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     """Give a namespace behind two links."""
@@ -58,3 +69,11 @@ def nowhere() -> Iterator[DeadEnd]:
     """Give an address that swallows packets."""
     with dead_end() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def _usrsctp(_needed: None) -> None:
+    """Let usrsctp make what it keeps until the process ends."""
+    with contextlib.suppress(RuntimeError):
+        sctpio.usrsctp_config(udp_port=9900)
+    choose("usrsctp").open().close()

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from kernel.lab import Lab, at_once, run, two_links
+from kernel.lab import FAST, Lab, at_once, run, two_links
 from sctpio import (
     Address,
     AssocInfo,
@@ -25,13 +25,13 @@ from sctpio import (
     Mode,
     Option,
     PeerAddressParameters,
-    RtoInfo,
     available_stacks,
     connect,
     listen,
     usrsctp_config,
 )
-from sctpio.stacks import choose, udp_ports
+from sctpio.stacks import choose
+from sctpio.stacks.usrsctp import udp_ports
 from support import Pair, until
 
 T = TypeVar("T")
@@ -46,9 +46,8 @@ OTHER_HOSTS = ["127.0.0.3", "127.0.0.4"]
 # most of them are lost on that way (seen with 6.1, on lo and veth): so none is larger than a packet.
 NO_GSO = ("gso_max_size", "1500")
 
-# The minimum first: usrsctp wants minimum, initial and maximum in that order.
 STUBBORN: tuple[Option, ...] = (
-    RtoInfo(initial=0.2, maximum=0.3, minimum=0.1),
+    FAST,
     AssocInfo(max_retransmissions=1000),
     PeerAddressParameters(path_max_retransmissions=1000),
 )

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from kernel.lab import CLONE_NEWNET, Lab, run
 from sctpio import (
     Address,
     AsconfSupported,
+    AssocInfo,
     AuthSupported,
     Capabilities,
     EcnSupported,
@@ -27,6 +29,7 @@ from sctpio import (
     InterleavingSupported,
     NoDelay,
     Option,
+    PeerAddressParameters,
     PrSupported,
     ReconfigSupported,
     RtoInfo,
@@ -37,10 +40,11 @@ from sctpio import (
     listen,
     open_endpoint,
 )
-from sctpio._codec import LINUX
-from sctpio._tables import OptionSpec
-from sctpio.stacks import kernel
-from sctpio.stacks.kernel import KernelSocket
+from sctpio._abi.linux import LINUX
+from sctpio._abi.platform import OptionSpec
+from sctpio.options.base import as_reported
+from sctpio.stacks.kernel import socket as kernel
+from sctpio.stacks.kernel.socket import KernelSocket
 from support import descriptor_count
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -234,7 +238,7 @@ def test_the_schedulers_are_those_that_can_be_set() -> None:
         code = sets(StreamScheduler(scheduler))
         assert code == (0 if scheduler in found.schedulers else errno.EINVAL), scheduler
     assert found.schedulers[:3] == (Scheduler.FCFS, Scheduler.PRIORITY, Scheduler.ROUND_ROBIN)
-    release = tuple(map(int, os.uname().release.split(".")[:2]))
+    release = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
     newer = {Scheduler.FAIR_CAPACITY, Scheduler.WEIGHTED_FAIR}
     assert set(found.schedulers[3:]) == (newer if release >= (6, 4) else set())
 
@@ -313,6 +317,8 @@ async def test_an_option_that_the_kernel_lacks_says_so_wherever_it_is_used() -> 
 @pytest.mark.parametrize("value", [0, 1])
 def test_a_sysctl_sets_the_default_and_a_socket_may_differ(feature: str, value: int) -> None:
     sysctl, kind = SWITCHES[feature]
+    # Without it, changing addresses lacks something.
+    write("auth_enable", 1)
     write(sysctl, value)
     found = capabilities()
     assert found.sysctls[sysctl] == value
@@ -320,6 +326,21 @@ def test_a_sysctl_sets_the_default_and_a_socket_may_differ(feature: str, value: 
     with opened() as sock:
         assert getattr(sock.get_option(kind, 0, None), "enabled", None) is bool(value)
     assert sets(kind()) == 0
+
+
+@pytest.mark.usefixtures("fresh")
+def test_durations_of_the_host_may_be_longer_than_those_that_can_be_set() -> None:
+    for name in ("rto_max", "rto_initial", "valid_cookie_life", "hb_interval"):
+        write(name, 86_400_000)
+    with opened() as sock:
+        assert sock.get_option(RtoInfo, 0, None) == as_reported(
+            RtoInfo, {"initial": 86_400.0, "maximum": 86_400.0, "minimum": 1.0}
+        )
+        assert sock.get_option(AssocInfo, 0, None).cookie_life == 86_400.0
+        assert sock.get_option(PeerAddressParameters, 0, None).heartbeat_interval == 86_400.0
+        sock.set_option(RtoInfo(initial=2.0), 0)
+        assert sock.get_option(RtoInfo, 0, None).initial == 2.0
+        assert sock.get_option(RtoInfo, 0, None).maximum == 86_400.0
 
 
 @pytest.mark.usefixtures("fresh")
@@ -336,6 +357,16 @@ def test_a_fresh_namespace_has_the_defaults_of_the_kernel() -> None:
         assert int((SYSCTLS / name).read_text()) == value
     for name in ("auth_enable", "addip_enable", "reconf_enable", "intl_enable", "prsctp_enable", "udp_port"):
         assert name in found.sysctls
+
+
+@pytest.mark.usefixtures("fresh")
+def test_changing_addresses_needs_authentication() -> None:
+    write("addip_enable", 1)
+    assert "auth_enable=1" in capabilities().address_reconfiguration.needs
+    for name in ("auth_enable", "addip_noauth_enable"):
+        write(name, 1)
+        assert capabilities().address_reconfiguration == Feature(True, True)
+        write(name, 0)
 
 
 @pytest.mark.usefixtures("fresh")

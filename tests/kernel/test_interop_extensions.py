@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from kernel.capture import recorded
+from kernel.extensions.analyst import AUTH, DATA, I_DATA, Analyst, authenticated_by
+from kernel.extensions.ends import given_up
 from kernel.interop import (
     KERNEL_UDP,
     STUBBORN,
@@ -28,7 +30,6 @@ from kernel.interop import (
     sysctls,
 )
 from kernel.lab import Lab, data_of, failures
-from kernel.test_extensions import AUTH, DATA, I_DATA, Analyst, authenticated_by, given_up
 from sctpio import (
     AsconfSupported,
     AssociationReset,
@@ -47,6 +48,7 @@ from sctpio import (
     PeerAuthChunks,
     PrPolicy,
     PrSupported,
+    ReceiveBuffer,
     ReconfigSupported,
     ReconfigurationError,
     SendBuffer,
@@ -54,9 +56,9 @@ from sctpio import (
     StreamChange,
     StreamReset,
     StreamResetFlags,
-    _reconfig,
 )
-from support import PATIENCE, Pair, until
+from sctpio._loop import reconfig as _reconfig
+from support import KIB, PATIENCE, Pair, until
 
 # Timers of both stacks take their time on any loop.
 pytestmark = [pytest.mark.one_loop, pytest.mark.usefixtures("encapsulated")]
@@ -81,14 +83,6 @@ def sides(pair: Pair, ends: Ends, by: str) -> Sides:
     return Sides(pair.server, pair.client, ends.server)
 
 
-@pytest.fixture(scope="module")
-def analyst(_needed: None) -> Iterator[Analyst]:
-    """Give the tshark of this module."""
-    made = Analyst()
-    yield made
-    made.close()
-
-
 # Partial reliability
 
 
@@ -107,6 +101,7 @@ async def cut_off(lab: Lab, ends: Ends, by: str, *options: Any) -> AsyncIterator
             outage(lab, sender.stack, over=True)
 
 
+@pytest.mark.endurance
 @every_stack
 @by_both
 async def test_messages_that_get_too_old_are_given_up(
@@ -147,7 +142,7 @@ async def test_messages_that_get_too_old_are_given_up(
 
 @pytest.mark.parametrize("most", [0, 2])
 @every_stack
-@by_both
+@pytest.mark.parametrize("by", ["client", pytest.param("server", marks=pytest.mark.endurance)])
 async def test_a_message_that_was_tried_often_enough_is_given_up(
     analyst: Analyst, interop_lab: Lab, ends: Ends, by: str, most: int
 ) -> None:
@@ -208,15 +203,18 @@ async def test_messages_of_low_priority_make_room_in_the_kernel(interop_lab: Lab
         assert await data_of(receiver) == b"done"
 
 
+@pytest.mark.endurance
 @every_stack
 @by_both
 async def test_under_loss_what_is_given_up_and_what_arrives_is_everything(
     interop_lab: Lab, ends: Ends, by: str
 ) -> None:
     """Each message is either received once, in order, or counted as given up."""
+    # Else all messages can be under way at once, and one timeout gives up most of them.
+    window = ReceiveBuffer(104 * KIB)
     interop_lab.netem("loss 30%", interop_lab.links[0])
     try:
-        async with linked(ends, lab=interop_lab, **both(*STUBBORN)) as pair:
+        async with linked(ends, lab=interop_lab, **both(*STUBBORN, window)) as pair:
             sender, receiver, _ = sides(pair, ends, by)
             count = 300
             async with asyncio.timeout(60 * PATIENCE):

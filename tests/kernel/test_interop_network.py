@@ -72,7 +72,16 @@ FAULTS = {
 @pytest.mark.parametrize(
     ("mode", "fault"),
     [
-        *(pytest.param(Mode.ONE_TO_ONE, FAULTS[name], id=f"one-to-one-{name}") for name in FAULTS),
+        # The last one is all of them.
+        *(
+            pytest.param(
+                Mode.ONE_TO_ONE,
+                FAULTS[name],
+                id=f"one-to-one-{name}",
+                marks=[] if name == "all" else pytest.mark.endurance,
+            )
+            for name in FAULTS
+        ),
         pytest.param(Mode.ONE_TO_MANY, FAULTS["all"], id="one-to-many-all"),
     ],
 )

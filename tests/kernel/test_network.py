@@ -2,12 +2,13 @@
 
 import asyncio
 import errno
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from kernel.lab import IMPATIENT, DeadEnd, Lab, joined, run
+from kernel.lab import FAST, IMPATIENT, DeadEnd, Lab, joined, run
 from sctpio import (
     Address,
     AddressState,
@@ -20,18 +21,17 @@ from sctpio import (
     InitMsg,
     PathState,
     PeerAddressChange,
-    RtoInfo,
     SendBuffer,
     Status,
     connect,
 )
 from support import Pair, associations, descriptor_count, until
 
+pytestmark = pytest.mark.both_modes
+
 # What the kernel takes to give a peer up with the timers of IMPATIENT is some two seconds; the rest is for
 # guests that are slow. With the timers that are the default it would be minutes.
 GIVEN_UP = 20.0
-
-FAST = (RtoInfo(initial=0.2, maximum=0.3, minimum=0.1),)
 
 LATER_CALLS: dict[str, Callable[[Conn], Awaitable[object]]] = {
     "receive": lambda conn: conn.receive(),
@@ -157,7 +157,7 @@ async def test_closing_with_a_timeout(lab: Lab, unsent: int) -> None:
 async def test_a_short_outage_loses_nothing(lab: Lab) -> None:
     """The network comes back before the peer is given up: all arrives, once and in order."""
     # Quick to try again, slow to give up: the outage lasts as long as the guest's tools take.
-    stubborn = {"options": (*FAST, AssocInfo(max_retransmissions=1000))}
+    stubborn = {"options": (FAST, AssocInfo(max_retransmissions=1000))}
     async with joined(lab, connect_with=stubborn, listen_with=stubborn) as pair:
         await pair.client.send(b"0")
         await pair.client.flush()
@@ -211,7 +211,7 @@ async def test_connect_gives_up_by_itself(nowhere: DeadEnd) -> None:
         await connect(
             f"{nowhere.address}:5000",
             init=InitMsg(max_attempts=1, max_init_timeout=0.3),
-            options=FAST,
+            options=[FAST],
         )
     assert caught.value.errno == errno.ETIMEDOUT
     assert 0.3 < time.monotonic() - began < 5
@@ -309,7 +309,7 @@ async def test_connect_by_the_second_address(lab: Lab) -> None:
         lab.cut(first)
         remote = f"{first.remote}/{second.remote}:{listener.port}"
         async with asyncio.timeout(GIVEN_UP):
-            client = await connect(remote, local=f"{first.local}/{second.local}:0", options=FAST)
+            client = await connect(remote, local=f"{first.local}/{second.local}:0", options=[FAST])
             server = await listener.accept()
             path = f"{second.remote}:{listener.port}"
             await client.send(b"by the second", path=path)
@@ -437,7 +437,7 @@ async def test_backpressure_over_a_slow_link(lab: Lab) -> None:
 
 async def test_a_bad_link(lab: Lab) -> None:
     """Loss, duplicates and reordering do not show: each message once, in order within its stream."""
-    async with joined(lab, connect_with={"options": FAST}, listen_with={"options": FAST}) as pair:
+    async with joined(lab, connect_with={"options": [FAST]}, listen_with={"options": [FAST]}) as pair:
         lab.netem("delay 2ms 2ms loss 5% duplicate 5% reorder 25% 50%", lab.links[0])
         count = 400
         got: dict[int, list[bytes]] = {sid: [] for sid in range(5)}
@@ -463,3 +463,18 @@ async def test_a_bad_link(lab: Lab) -> None:
         assert got == {
             sid: [data for n, data in everything.items() if n % 5 == sid and n % 7] for sid in range(5)
         }
+
+
+async def test_the_log_tells_of_paths_and_restarts(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sctpio.association")
+    options = {"options": IMPATIENT}
+    async with joined(lab, links=2, listen_with=options, connect_with=options) as (client, server, _):
+        first = lab.links[0]
+        lab.cut(first)
+        await until(lambda: f"path {first.remote} is down" in caplog.text)
+        lab.mend(first)
+        await until(lambda: f"path {first.remote} is up" in caplog.text)
+        client.set_primary(client.peer_addresses.hosts[1].compressed)
+        down = [record for record in caplog.records if "is down" in record.getMessage()]
+        assert {getattr(record, "path", None) for record in down} <= {first.remote, first.local}
+        assert getattr(down[0], "association", None) in {client.association_id, server.association_id}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -76,11 +76,13 @@ from sctpio import (
     StreamSchedulerValue,
     UdpEncapsulation,
 )
-from sctpio._codec import LINUX, MSG_NOTIFICATION, PR_PRIO
-from sctpio.stacks import kernel
-from sctpio.stacks.base import SendExtras
-from sctpio.stacks.kernel import KernelSocket
-from support import PATIENCE
+from sctpio._abi.contract import MSG_NOTIFICATION, PR_PRIO, PR_RTX
+from sctpio._abi.linux import LINUX
+from sctpio.stacks._kernel import lib
+from sctpio.stacks.base import Head, SendExtras
+from sctpio.stacks.kernel import socket as kernel
+from sctpio.stacks.kernel.socket import KernelSocket
+from support import PATIENCE, records_of
 
 LOOPBACK = Address("127.0.0.1", 0)
 ANY = Address((), 0)
@@ -407,10 +409,11 @@ def test_messages_that_were_given_up_are_counted(ends: Ends) -> None:
 
 def messages(sock: KernelSocket) -> list[tuple[bytes, int]]:
     """Read everything that has come: data and stream."""
-    _, records, arena = sock.receive(1 << 20)
+    batch = sock.receive(1 << 20)
+    arena = batch[3]
     return [
         (arena[record[0] : record[0] + record[1]], record[8])
-        for record in records
+        for record in records_of(batch)
         if not record[2] & MSG_NOTIFICATION
     ]
 
@@ -421,10 +424,20 @@ def test_defaults_of_stream_and_ppid_do_not_touch_what_says_them(ends: Ends) -> 
     assert messages(ends.server) == [(b"stream 0", 0)]
 
 
-@pytest.mark.parametrize(("default", "loses"), [(DefaultPrInfo(), False), (DefaultPrInfo(priority=50), True)])
-def test_a_default_of_any_policy_is_taken_for_a_lifetime(default: Option, loses: bool, ends: Ends) -> None:
-    """Why `_outgoing.default_policy` is: a send without a policy takes the number for milliseconds."""
-    ends.client.set_option(default, 0)
+def set_behind_its_back(sock: KernelSocket, value: Option) -> None:
+    """Set an option as somebody would who has the descriptor and not the object."""
+    spec, packed = sock.codec.option(type(value)), sock.codec.encode_option(value)
+    assert lib.sctpio_setsockopt(sock.fileno(), spec.level, spec.number, packed, len(packed)) == 0
+
+
+@pytest.mark.parametrize("set_option", [set_behind_its_back, lambda sock, value: sock.set_option(value, 0)])
+@pytest.mark.parametrize("default", [DefaultPrInfo(), DefaultPrInfo(priority=50)])
+def test_a_default_of_any_policy_is_taken_for_a_lifetime(
+    default: Option, set_option: Callable[[KernelSocket, Option], None], ends: Ends
+) -> None:
+    """Linux takes the number for milliseconds where a message names no policy: so the socket names it."""
+    set_option(ends.client, default)
+    loses = default != DefaultPrInfo() and set_option is set_behind_its_back
     sent = 0
     while ends.client.send(0, bytes(20_000), 0, 0, 0, 0, None):
         sent += 1
@@ -437,6 +450,42 @@ def test_a_default_of_any_policy_is_taken_for_a_lifetime(default: Option, loses:
         quiet = 0 if new else quiet + 1
         time.sleep(0.1 * PATIENCE)
     assert (len(found) < sent) is loses
+
+
+def given_up(sock: KernelSocket) -> int:
+    status = sock.get_option(PrAssociationStatus, 0, None)
+    return (status.abandoned_unsent or 0) + (status.abandoned_sent or 0)
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_a_batch_has_the_default_policy(adopted: bool, ends: Ends) -> None:
+    """A batch of messages with a lifetime is given up where the peer reads nothing for longer."""
+    client = ends.client
+    client.set_option(DefaultPrInfo(lifetime=0.05), 0)
+    if adopted:
+        client = kernel.STACK.adopt(client.detach())
+    try:
+        head = Head(0, 0, 0, 0)
+        for _ in range(20):
+            if not client.send_batch(0, [(bytes(20_000), head)] * 4, True):
+                break
+        time.sleep(0.3)
+        while not given_up(client):
+            messages(ends.server)
+            time.sleep(0.05)
+    finally:
+        if adopted:
+            client.abort(0, b"")
+            client.close()
+
+
+def test_an_accepted_socket_knows_of_the_default_of_its_listener() -> None:
+    for value, expected in ((None, False), (DefaultPrInfo(max_retransmissions=3), True)):
+        for ends in connected((value,) if value else ()):
+            assert ends.server._fills_policy is ends.client._fills_policy is expected
+            assert ends.server._default_policy(0) == ((PR_RTX, 3) if expected else (0, 0))
+            ends.server.set_option(DefaultPrInfo(), 0)
+            assert ends.server._default_policy(0) == (0, 0)
 
 
 def test_streams_are_added_and_reset(ends: Ends) -> None:

@@ -25,7 +25,7 @@ MOST = int(os.environ.get("SCTPIO_TEST_ASSOCIATIONS", "5000"))
 
 TRACED = 100
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.one_loop]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.one_loop, pytest.mark.endurance]
 
 # The peers: so many clients, each of which says its number, hears it back and is then shut down.
 CLIENTS = """

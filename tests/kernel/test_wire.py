@@ -28,6 +28,8 @@ from sctpio import (
 )
 from support import Pair, associations, connected, until
 
+pytestmark = pytest.mark.both_modes
+
 SHUTDOWN, SHUTDOWN_ACK = ChunkType.SHUTDOWN, ChunkType.SHUTDOWN_ACK
 SHUTDOWN_COMPLETE, ABORT = ChunkType.SHUTDOWN_COMPLETE, ChunkType.ABORT
 ENDINGS = (SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE, ABORT)

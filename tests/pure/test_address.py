@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import pickle
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -11,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sctpio.address import Address, split, split_like
+from sctpio.address import Address, scope_of, split, split_like
 
 V4 = IPv4Address("10.50.1.1")
 V6 = IPv6Address("2001:db8::1")
 
 scopes = st.text("abcdefghijklmnopqrstuvwxyz0123456789.:-", min_size=1, max_size=15)
 ips = st.one_of(
-    st.ip_addresses(),
+    st.ip_addresses().filter(lambda host: getattr(host, "ipv4_mapped", None) is None),
     st.builds(
         lambda low, scope: IPv6Address(f"{IPv6Address((0xFE80 << 112) | low)}%{scope}"),
         st.integers(1, 2**64 - 1),
@@ -51,6 +52,7 @@ addresses = st.one_of(
         (":5000", (), 5000),
         ("0.0.0.0:80", (IPv4Address(0),), 80),
         ("[::]:65535", (IPv6Address(0),), 65535),
+        ("[fe80::1%2]:5000", (IPv6Address("fe80::1%2"),), 5000),
     ],
 )
 def test_parse_and_str(text: str, hosts: tuple[Any, ...], port: int) -> None:
@@ -58,6 +60,39 @@ def test_parse_and_str(text: str, hosts: tuple[Any, ...], port: int) -> None:
     assert address.hosts == hosts
     assert address.port == port
     assert str(address) == text
+
+
+def test_an_ipv4_mapped_host_is_the_ipv4_host() -> None:
+    expected = Address("10.50.1.1", 80)
+    mapped = "::ffff:10.50.1.1"
+    assert (
+        Address.parse(f"[{mapped}]:80") == Address(mapped, 80) == Address(IPv6Address(mapped), 80) == expected
+    )
+    assert split(f"[{mapped}]:80") == split_like((mapped, 80)) == (("10.50.1.1",), 80)
+    for twice in (f"10.50.1.1/[{mapped}]:80", f"[{mapped}]/[::FFFF:a32:101]:80"):
+        with pytest.raises(ValueError, match="twice"):
+            Address.parse(twice)
+
+
+@pytest.mark.parametrize(
+    ("host", "scope"),
+    [
+        ("8.8.8.8", 0),
+        ("2001:db8::1", 0),
+        ("fd01::1", 0),
+        ("10.0.0.1", 1),
+        ("172.16.0.1", 1),
+        ("172.32.0.1", 0),
+        ("192.168.1.1", 1),
+        ("fec0::1", 1),
+        ("169.254.1.1", 2),
+        ("fe80::1%2", 2),
+        ("127.0.0.2", 3),
+        ("::1", 3),
+    ],
+)
+def test_how_near_a_host_is(host: str, scope: int) -> None:
+    assert scope_of(Address(host, 0).hosts[0]) == scope
 
 
 @given(addresses)
@@ -113,6 +148,7 @@ MALFORMED = [
     "[fe80::1%a%b]:80",
     "[fe80::1%a]b]:80",
     "[fe80::1%a b]:80",
+    "[::ffff:1.2.3.4%lo]:80",
     "1.2.3.4/1.2.3.4:80",
     "[::1]/[0::1]:80",
     "0.0.0.0/1.2.3.4:80",
@@ -207,6 +243,36 @@ def test_split_like_quotes_what_is_no_address(address: Any) -> None:
     with pytest.raises(TypeError) as caught:
         split_like(address)
     assert repr(address) in str(caught.value)
+
+
+SEVERAL = "several hosts of one endpoint are one value, '10.0.0.1/10.1.0.1:5000'"
+
+
+@pytest.mark.parametrize(
+    ("address", "hint"),
+    [
+        (0, "':0' is a port of this host, 'host:0' that of a peer"),
+        (5000, "':5000' is a port of this host, 'host:5000' that of a peer"),
+        (["10.0.0.1:5000"], SEVERAL),
+        (["10.0.0.1:5000", "10.1.0.1:5000"], SEVERAL),
+        (("10.0.0.1:5000", "10.1.0.1:5000"), SEVERAL),
+        ({"10.0.0.1:5000"}, SEVERAL),
+        ((["10.0.0.1", "10.1.0.1"], 5000), SEVERAL),
+        ([Address("10.0.0.1", 5000), Address("10.1.0.1", 5000)], SEVERAL),
+        (("10.0.0.1", "5000"), "a tuple (str, int)"),
+        (True, "a tuple (str, int)"),
+        (None, "a tuple (str, int)"),
+        (b":5000", "a tuple (str, int)"),
+    ],
+)
+@pytest.mark.parametrize("read", [split_like, split, Address.parse])
+def test_what_was_meant_is_told(read: Callable[[Any], object], address: Any, hint: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        read(address)
+    assert str(caught.value).startswith(
+        f"{address!r} is not an address; accepted: a str such as '10.0.0.1:5000'"
+    )
+    assert str(caught.value).endswith(hint)
 
 
 @pytest.mark.parametrize(

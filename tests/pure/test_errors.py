@@ -9,6 +9,7 @@ import pytest
 
 from sctpio.errors import (
     AssociationAbortedError,
+    AssociationEnded,
     AssociationError,
     AssociationLostError,
     ClosedError,
@@ -16,6 +17,7 @@ from sctpio.errors import (
     EndOfAssociation,
     MessageTooLargeError,
     ReceiveBufferFullError,
+    ReceivedTooLargeError,
     StreamOutOfRangeError,
     UnavailableError,
 )
@@ -25,6 +27,7 @@ ERRORS: list[Exception] = [
     UnavailableError("load sctp"),
     UnavailableError(errno.ESOCKTNOSUPPORT, "load sctp"),
     MessageTooLargeError("20 bytes are more than 10"),
+    ReceivedTooLargeError("20 bytes are more than 10"),
     AssociationError(),
     AssociationError("gone", errno.EPIPE),
     AssociationAbortedError(),
@@ -63,11 +66,13 @@ def test_a_copy_is_fresh_and_equal(error: Exception, again: Callable[[Exception]
     [
         (UnavailableError, (OSError,)),
         (MessageTooLargeError, (OSError,)),
-        (AssociationError, (ConnectionError,)),
+        (ReceivedTooLargeError, (MessageTooLargeError, AssociationEnded)),
+        (AssociationEnded, (Exception,)),
+        (AssociationError, (ConnectionError, AssociationEnded)),
         (AssociationAbortedError, (AssociationError, ConnectionResetError)),
         (AssociationLostError, (AssociationError,)),
         (ClosedError, (AssociationError,)),
-        (EndOfAssociation, (EOFError,)),
+        (EndOfAssociation, (EOFError, AssociationEnded)),
         (StreamOutOfRangeError, (ValueError,)),
         (DecodeError, (ValueError,)),
         (ReceiveBufferFullError, (RuntimeError,)),
@@ -75,6 +80,18 @@ def test_a_copy_is_fresh_and_equal(error: Exception, again: Callable[[Exception]
 )
 def test_the_tree(kind: type[Exception], bases: tuple[type[Exception], ...]) -> None:
     assert kind.__bases__ == bases
+
+
+def test_one_base_is_that_of_the_ends_and_of_nothing_else() -> None:
+    ends = {type(error) for error in ERRORS if isinstance(error, AssociationEnded)}
+    assert ends == {
+        AssociationAbortedError,
+        AssociationError,
+        AssociationLostError,
+        ClosedError,
+        EndOfAssociation,
+        ReceivedTooLargeError,
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import pickle
 from typing import get_args
 
@@ -96,6 +97,29 @@ def test_an_unregistered_member_is_named_and_not_remembered() -> None:
     assert AssociationState(0) is AssociationState.COMM_UP
 
 
+@pytest.mark.parametrize("member", [AssociationState.COMM_LOST, AssociationState(99)])
+def test_an_open_enum_is_printed_by_its_name(member: AssociationState) -> None:
+    name = member.name
+    assert str(member) == f"{member}" == f"{member!s}" == "%s" % member == name  # noqa: UP031
+    assert f"<{member:>12}>" == f"<{name:>12}>"
+    assert f"{member:d} {member:#04x} {member:,}" == f"{member.value} {member.value:#04x} {member.value:,}"
+    assert "%d" % member == str(member.value)  # noqa: UP031
+    # As for any IntEnum; a name is for who asks for it.
+    assert (
+        json.dumps({"state": member, "name": member.name}) == f'{{"state": {member.value}, "name": "{name}"}}'
+    )
+    with pytest.raises(ValueError, match="format"):
+        format(member, "y")
+
+
+def test_flags_are_printed_by_their_names() -> None:
+    flags = StreamResetFlags.INCOMING | StreamResetFlags.DENIED
+    assert str(flags) == f"{flags}" == "INCOMING|DENIED"
+    assert f"{flags:#x}" == "0x5"
+    assert str(StreamResetFlags(0)) == "0"
+    assert str(StreamResetFlags(0x8001)) == "INCOMING|32768"
+
+
 def test_an_open_enum_takes_nothing_but_ints() -> None:
     with pytest.raises(ValueError, match="'up' is not a valid AssociationState"):
         AssociationState("up")  # type: ignore[arg-type]
@@ -164,3 +188,111 @@ def test_order_of_the_fields() -> None:
         (1, 60, 7, 3, 5)
     )
     assert events.StreamReset(StreamResetFlags.INCOMING, (1, 2), 3).streams == (1, 2)
+
+
+PATH = Address("10.0.0.1", 5000)
+BYE = b"\0\x0c\0\x07bye"
+CHANGE, PATH_CHANGE = events.AssociationChange, events.PeerAddressChange
+ABORTED, NONE = ErrorCause.USER_INITIATED_ABORT, ErrorCause.NO_ERROR
+IN, OUT, DENIED, FAILED = StreamResetFlags
+
+SENTENCES = [
+    (
+        CHANGE(AssociationState(0), NONE, 10, 5, 3),
+        "association 3 is up, with 10 outbound and 5 inbound streams",
+    ),
+    (CHANGE(AssociationState(1), NONE, 0, 0, 3), "association 3 was lost"),
+    (
+        CHANGE(AssociationState(1), ABORTED, 0, 0, 3, BYE),
+        "association 3 was aborted (USER_INITIATED_ABORT): b'bye'",
+    ),
+    (
+        CHANGE(AssociationState(2), NONE, 10, 5, 3),
+        "the peer has restarted association 3, with 10 outbound and 5 inbound streams",
+    ),
+    (CHANGE(AssociationState(3), NONE, 0, 0, 3), "association 3 was shut down"),
+    (
+        CHANGE(AssociationState(4), ErrorCause(3), 0, 0, 3),
+        "association 3 could not be set up (STALE_COOKIE)",
+    ),
+    (CHANGE(AssociationState(9), ErrorCause(99), 0, 0, 3), "association 3: UNKNOWN_9 (UNKNOWN_99)"),
+    (
+        PATH_CHANGE(PATH, AddressState.UNREACHABLE, events.PathError(0), 3),
+        "path 10.0.0.1:5000 of association 3 is unreachable",
+    ),
+    (
+        PATH_CHANGE(PATH, AddressState.AVAILABLE, events.PathError.HEARTBEAT_SUCCESS, 3),
+        "path 10.0.0.1:5000 of association 3 is available (HEARTBEAT_SUCCESS)",
+    ),
+    (
+        PATH_CHANGE(PATH, AddressState(9), events.PathError(0), 3),
+        "path 10.0.0.1:5000 of association 3 is in state UNKNOWN_9",
+    ),
+    (
+        events.RemoteError(ErrorCause.INVALID_STREAM_IDENTIFIER, 3, b"xy"),
+        "the peer of association 3 reports an error: INVALID_STREAM_IDENTIFIER",
+    ),
+    (
+        events.SendFailed(b"xyz", True, ErrorCause(0), 1, 60, 7, False, 3, 5),
+        "a message of 3 bytes on stream 1 of association 5, PPID NGAP (60), was sent, but not acknowledged",
+    ),
+    (
+        events.SendFailed(b"xyz", False, ABORTED, 1, 0, 7, False, 3, 5),
+        "a message of 3 bytes on stream 1 of association 5, PPID 0, was not sent (USER_INITIATED_ABORT)",
+    ),
+    (events.ShutdownEvent(3), "the peer shuts association 3 down"),
+    (events.AdaptationIndication(7, 3), "the peer of association 3 has adaptation layer 7"),
+    (
+        events.PartialDelivery(events.PartialDeliveryState.ABORTED, 4, 0, 3),
+        "a message on stream 4 of association 3 was broken off (ABORTED)",
+    ),
+    (
+        events.AuthenticationEvent(events.AuthenticationState(0), 7, 0, 3),
+        "key 7 of association 3 is in use now",
+    ),
+    (
+        events.AuthenticationEvent(events.AuthenticationState(1), 7, 0, 3),
+        "key 7 of association 3 is no longer in use",
+    ),
+    (
+        events.AuthenticationEvent(events.AuthenticationState(2), 0, 0, 3),
+        "the peer of association 3 has no authentication",
+    ),
+    (
+        events.AuthenticationEvent(events.AuthenticationState(9), 7, 0, 3),
+        "key 7 of association 3: UNKNOWN_9",
+    ),
+    (SenderDry(3), "everything that was sent on association 3 is acknowledged"),
+    (events.StreamReset(IN, (1, 2), 3), "incoming streams 1, 2 of association 3 were reset"),
+    (
+        events.StreamReset(IN | OUT, (), 3),
+        "all incoming and outgoing streams of association 3 were reset",
+    ),
+    (
+        events.StreamReset(OUT | DENIED, (1,), 3),
+        "outgoing streams 1 of association 3 were not reset (the peer denied it)",
+    ),
+    (events.StreamReset(FAILED, (1,), 3), "streams 1 of association 3 were not reset (it failed)"),
+    (events.AssociationReset(StreamResetFlags(0), 5, 6, 3), "association 3 was reset"),
+    (events.AssociationReset(DENIED, 5, 6, 3), "association 3 was not reset (the peer denied it)"),
+    (
+        events.StreamChange(StreamResetFlags(0), 1, 2, 3),
+        "association 3: 2 outbound and 1 inbound streams were added",
+    ),
+    (
+        events.StreamChange(FAILED, 1, 2, 3),
+        "association 3: 2 outbound and 1 inbound streams were not added (it failed)",
+    ),
+    (UnknownEvent(0x8042, 0, bytes(12)), "an event of unknown type 0x8042, 12 bytes"),
+    (EventsDropped(5), "5 events are missing here, because nobody took them in time"),
+]
+
+
+@pytest.mark.parametrize(("event", "sentence"), SENTENCES, ids=[sentence for _, sentence in SENTENCES])
+def test_an_event_is_a_sentence(event: Event, sentence: str) -> None:
+    assert str(event) == f"{event}" == sentence
+    assert repr(event).startswith(f"{type(event).__name__}(")
+
+
+def test_every_event_has_one() -> None:
+    assert {type(event) for event, _ in SENTENCES} == set(concrete())

@@ -1,8 +1,8 @@
-"""Builds the C of a stack with the compiler's sanitizers, beside the normal build, under build/sanitize.
+"""Builds the C with the compiler's sanitizers, beside the normal build, under build/sanitize.
 
 Of a stack two things come out: the extension module in a copy of the package, for any test of the project,
 and of the kernel's a plain library in which its system calls can be made to answer (`doubles.h`). usrsctp is
-linked in as it is: what is instrumented is ours.
+linked in as it is: what is instrumented is ours. The accelerator comes out as its extension module.
 """
 
 import contextlib
@@ -25,6 +25,8 @@ VARIABLE = "SCTPIO_SANITIZE"
 
 CFLAGS = ("-std=c11", "-g", "-fPIC", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all")
 STRICT = ("-Wall", "-Wextra", "-Werror")
+# What Python's own headers and tables ask for.
+OF_PYTHON = ("-Wno-unused-parameter", "-Wno-missing-field-initializers")
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,18 @@ class Sanitizer:
         )
         for name, stack in STACKS.items():
             self._build_stack(name, stack)
+        source, include = ROOT / "csrc" / "fast" / "fast.c", f"-I{sysconfig.get_paths()['include']}"
+        accelerator = self._compile(source, *STRICT, *OF_PYTHON, f"-I{ROOT / 'csrc'}", include)
+        self._link(self.package / "sctpio" / "_fast.abi3.so", accelerator)
 
     def _build_stack(self, name: str, stack: Stack) -> None:
         script = runpy.run_path(str(ROOT / stack.script))
         if "available" in script and not script["available"]():
             return
-        objects = [self._compile(ROOT / source, *STRICT) for source in script["SOURCES"]]
+        includes = [f"-I{ROOT / folder}" for folder in script["INCLUDES"]]
+        objects = [self._compile(ROOT / source, *STRICT, *includes) for source in script["SOURCES"]]
         if stack.doubles is not None:
-            doubles = self._compile(HERE / stack.doubles, *STRICT)
+            doubles = self._compile(HERE / stack.doubles, *STRICT, *includes)
             wraps = [f"-Wl,--wrap={function}" for function in stack.wrapped]
             self._link(self.library(name), *objects, doubles, *wraps)
 
@@ -100,15 +106,15 @@ class Sanitizer:
         with contextlib.redirect_stdout(None):
             ffi.emit_c_code(str(glue))
         target = self.package / "sctpio" / "stacks" / f"{module}.abi3.so"
-        self._link(target, self._compile_glue(glue), *objects, *script.get("LINK_ARGUMENTS", ()))
+        self._link(target, self._compile_glue(glue, *includes), *objects, *script.get("LINK_ARGUMENTS", ()))
 
-    def _compile_glue(self, glue: Path) -> str:
+    def _compile_glue(self, glue: Path, *includes: str) -> str:
         # Not ours: cffi's own warnings are not errors.
-        return self._compile(glue, "-w", f"-I{sysconfig.get_paths()['include']}")
+        return self._compile(glue, "-w", *includes, f"-I{sysconfig.get_paths()['include']}")
 
     def _compile(self, source: Path, *extra: str) -> str:
         target = self.directory / f"{source.stem}.o"
-        call(CC, *CFLAGS, *self.flags, *extra, f"-I{ROOT / 'csrc'}", "-c", str(source), "-o", str(target))
+        call(CC, *CFLAGS, *self.flags, *extra, "-c", str(source), "-o", str(target))
         return str(target)
 
     def _link(self, target: Path, *parts: str) -> None:
@@ -140,6 +146,23 @@ SANITIZERS = {
         "libc_malloc_debug.so.0",
     ),
 }
+
+
+# gcc's flags for programs of threads: see test_usrsctp_threads.py.
+THREADS = {"address": "-fsanitize=address,undefined", "thread": "-fsanitize=thread"}
+
+
+def build_program(kind: str, source: str, stack: str) -> Path:
+    """Build a C program of this folder with a stack's C in it."""
+    script = runpy.run_path(str(ROOT / STACKS[stack].script))
+    folder = BUILD / "programs"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{Path(source).stem}-{kind}"
+    includes = [f"-I{ROOT / path}" for path in script["INCLUDES"]]
+    sources = [str(HERE / source), *(str(ROOT / path) for path in script["SOURCES"])]
+    flags = (*CFLAGS, "-O1", THREADS[kind], *STRICT, *includes)
+    call(CC, *flags, *sources, *script["LINK_ARGUMENTS"], "-o", str(target))
+    return target
 
 
 def call(*command: str) -> str:

@@ -1,4 +1,4 @@
-/* The system calls of csrc/kernel.c, by the linker's --wrap: scripted answers, else the real call.
+/* The system calls of csrc/kernel/kernel.c, by the linker's --wrap: scripted answers, else the real call.
  *
  * All of what a caller says is there is touched, so that the sanitizers see a caller that promises more
  * than it has. */

@@ -3,7 +3,9 @@
 import errno
 import random
 import socket
+import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -22,8 +24,8 @@ def pair() -> Iterator[tuple[int, int]]:
         yield near.fileno(), far.fileno()
 
 
-def target(address_length: int = 0, *, legacy: int = 0, key: int = -1) -> Room:
-    made = ffi.new("sctpio_target *", (5, key, address_length, legacy))
+def target(address_length: int = 0, *, legacy: int = 0, key: int = -1, bundle: int = 0) -> Room:
+    made = ffi.new("sctpio_target *", (5, key, address_length, legacy, b"", bundle))
     return Room(bytes(ffi.buffer(made)))
 
 
@@ -87,6 +89,35 @@ def test_a_batch_is_read_to_its_last_byte(kernel: Library, count: int, legacy: i
     to = target(28, legacy=legacy, key=3)
     lengths = [index % 7 for index in range(count)]
     assert batch(kernel, NOWHERE, to, lengths, Room(b"x" * sum(lengths))) == min(count, BATCH)
+    assert kernel.unused == 0
+
+
+ENOUGH, FULL = (struct.pack("9I", 0, 0, 0, space, 0, 0, 0, 0, 0) for space in (1 << 30, 0))
+SPACE = {"result": 0, "bytes": ENOUGH, "length": len(ENOUGH)}
+AGAIN, DONE = {"result": -errno.EAGAIN}, {"result": 0}
+
+
+@pytest.mark.parametrize(
+    ("answers", "taken"),
+    [
+        ([SPACE, {"result": BATCH - 1}, {"result": 1}], BATCH),
+        # Short: the next one takes along what is held, or else heartbeats do.
+        ([SPACE, {"result": 3}, {"result": 1}], 4),
+        ([SPACE, {"result": 3}, AGAIN, DONE, DONE], 3),
+        ([SPACE, {"result": BATCH - 1}, AGAIN, {"result": -errno.EINVAL}, DONE], BATCH - 1),
+        ([SPACE, AGAIN], -errno.EAGAIN),
+        # More than was offered, as no kernel should say.
+        ([SPACE, {"result": 200}], 200),
+        # No space for two, or none that is told: each for itself.
+        ([SPACE | {"bytes": FULL}, {"result": 1}], 1),
+        ([SPACE | {"bytes": ENOUGH[:12]}, {"result": 1}], 1),
+        ([{"result": -errno.ENOPROTOOPT}, {"result": BATCH}], BATCH),
+    ],
+)
+def test_a_bundled_batch(kernel: Library, answers: list[dict[str, Any]], taken: int) -> None:
+    kernel.script(*answers)
+    to, lengths = target(28, key=3, bundle=1), [index % 7 for index in range(BATCH)]
+    assert batch(kernel, NOWHERE, to, lengths, Room(b"x" * sum(lengths))) == taken
     assert kernel.unused == 0
 
 

@@ -8,6 +8,7 @@ import pytest
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "testing.md"
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.any_stack
 
 
 def test_the_examples_of_the_manual_pass(pytester: pytest.Pytester) -> None:

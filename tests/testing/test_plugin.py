@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.any_stack
 
 ARGUMENTS = ("-p", "no:cacheprovider", "-W", "error")
 FUNCTION_LOOPS = ("-o", "asyncio_default_fixture_loop_scope=function")

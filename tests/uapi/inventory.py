@@ -1,7 +1,7 @@
 """What of linux/sctp.h is ours: each name of the header with our number for it, or why we have none.
 
 `names.txt` has the names of the newest header that was looked at (Linux 7.2), `usrsctp.txt` those of usrsctp
-0.9.5's header. Names alone: numbers and structs are compared with a compiler's, by test_referee.py.
+0.9.5's header. Names alone: numbers and structs are compared with a compiler's, by the two test_referee.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import enum
 import re
 from pathlib import Path
 
-from sctpio import _linux_structs as structs
-from sctpio._codec import LINUX
+from sctpio._abi import contract
+from sctpio._abi.linux import LINUX, structs
 from sctpio.events import (
     AddressState,
     AssociationState,
@@ -23,7 +23,7 @@ from sctpio.events import (
 from sctpio.options import HmacIdentifier, PathState, ProtocolState, PrPolicy, Scheduler, Scope
 
 HERE = Path(__file__).parent
-C_HEADER = HERE.parents[1] / "csrc" / "uapi.h"
+C_HEADER = HERE.parents[1] / "csrc" / "kernel" / "uapi.h"
 SYSTEM_HEADER = Path("/usr/include/linux/sctp.h")
 
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -59,13 +59,13 @@ def _c_header() -> dict[str, int]:
 
 
 FLAGS = {
-    "SCTP_UNORDERED": structs.UNORDERED,
-    "SCTP_ADDR_OVER": structs.ADDR_OVER,
-    "SCTP_ABORT": structs.ABORT,
-    "SCTP_SACK_IMMEDIATELY": structs.SACK_IMMEDIATELY,
-    "SCTP_EOF": structs.EOF,
-    "SCTP_NOTIFICATION": structs.MSG_NOTIFICATION,
-    "MSG_NOTIFICATION": structs.MSG_NOTIFICATION,
+    "SCTP_UNORDERED": contract.UNORDERED,
+    "SCTP_ADDR_OVER": contract.ADDR_OVER,
+    "SCTP_ABORT": contract.SEND_ABORT,
+    "SCTP_SACK_IMMEDIATELY": contract.SACK_IMMEDIATELY,
+    "SCTP_EOF": contract.SEND_EOF,
+    "SCTP_NOTIFICATION": contract.MSG_NOTIFICATION,
+    "MSG_NOTIFICATION": contract.MSG_NOTIFICATION,
     "SCTP_DATA_SENT": structs.DATA_SENT,
     "SCTP_ENABLE_RESET_STREAM_REQ": structs.ENABLE_RESET_STREAM_REQ,
     "SCTP_ENABLE_RESET_ASSOC_REQ": structs.ENABLE_RESET_ASSOC_REQ,

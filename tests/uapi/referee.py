@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sctpio._layout import Layout
+from sctpio._abi.layout import Layout
 
 __all__ = ["about_layouts", "answers", "ask", "find_compiler"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from sctpio._codec import LINUX, OptionSpec
-from sctpio._usrsctp import USRSCTP
+from sctpio._abi.linux import LINUX
+from sctpio._abi.platform import OptionSpec
+from sctpio._abi.usrsctp import USRSCTP
 from sctpio.options import Scope
 from uapi import usrsctp
 from uapi.inventory import INSIDE, NO_OPTION

@@ -10,10 +10,8 @@ import enum
 from collections.abc import Mapping
 from pathlib import Path
 
-from sctpio import _linux_structs as structs
-from sctpio import _usrsctp_events as events
-from sctpio import _usrsctp_options as options
-from sctpio._usrsctp import USRSCTP
+from sctpio._abi.linux import structs
+from sctpio._abi.usrsctp import USRSCTP, events, options
 from sctpio.events import StreamResetFlags
 from sctpio.options import HmacIdentifier, Scope
 from uapi.inventory import names_of_header

@@ -29,7 +29,7 @@ from sctpio import (
     connect,
     listen,
 )
-from sctpio.stacks import udp_ports
+from sctpio.stacks.usrsctp import udp_ports
 from support import Pair, associations, connected, until
 
 SEED = int(os.environ.get("SCTPIO_TEST_SEED", "9899"))

@@ -64,7 +64,7 @@ def test_nothing_runs_before_the_first_socket_and_nothing_after_the_process() ->
                     await server.receive()
 
         asyncio.run(main())
-        import atexit, sctpio.stacks.usrsctp as u
+        import atexit, sctpio.stacks.usrsctp.socket as u
         # Called before the stack's own handler would be, and by hand: it says what it left.
         began = time.monotonic()
         assert u.lib.sctpio_finish(1000) == 0
@@ -171,7 +171,7 @@ def test_a_child_that_lives_on_does_not_hold_the_port() -> None:
             os.read(reader, 1)
             os._exit(0)
         raw.close()
-        assert sctpio.stacks.usrsctp.lib.sctpio_finish(1000) == 0
+        assert sctpio.stacks.usrsctp.socket.lib.sctpio_finish(1000) == 0
         import socket
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
             again.bind(("", int(sys.argv[1])))
@@ -202,7 +202,7 @@ def test_programs_that_are_started_inherit_nothing() -> None:
 def test_the_udp_port_is_9899_where_that_is_free_else_any_and_the_environment_chooses() -> None:
     show = """
         raw = sctpio.stacks.choose("usrsctp").open()
-        print(sctpio.stacks.udp_ports.settings.started)
+        print(sctpio.stacks.usrsctp.udp_ports.settings.started)
         raw.close()
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
@@ -215,6 +215,19 @@ def test_the_udp_port_is_9899_where_that_is_free_else_any_and_the_environment_ch
         assert other != "9899"
     port = str(free_port())
     assert output(run(show, SCTPIO_UDP_PORT=port)) == [port]
+    # Whoever first connects to this host leaves it to the peer, and says so.
+    client = """
+        import logging
+        logging.basicConfig(level=logging.INFO)
+        here = sctpio.Address.parse("127.0.0.1:5000")
+        raw = sctpio.stacks.choose("usrsctp").open(towards=here)
+        print(sctpio.stacks.usrsctp.udp_ports.settings.started)
+        raw.close()
+    """
+    done = run(client, SCTPIO_UDP_PORT="")
+    assert done.stdout.split() != ["9899"], done.stderr
+    assert "as port 9899 is the peer's" in done.stderr
+    assert run(client, SCTPIO_UDP_PORT=port).stdout.split() == [port]
     for bad in ("x", "70000", "-1"):
         done = run(show, SCTPIO_UDP_PORT=bad)
         assert f"ValueError: $SCTPIO_UDP_PORT is '{bad}'" in done.stderr
@@ -374,7 +387,7 @@ def test_a_process_waits_a_second_for_what_is_closing() -> None:
         import asyncio, sctpio
         async def main():
             async with sctpio.listen("127.0.0.1:0") as listener:
-                print(listener.local_addresses, sctpio.stacks.udp_ports.settings.started, flush=True)
+                print(listener.local_addresses, sctpio.stacks.usrsctp.udp_ports.settings.started, flush=True)
                 async with await listener.accept():
                     await asyncio.Event().wait()
         asyncio.run(main())
@@ -451,7 +464,7 @@ def test_a_forked_child_closes_what_it_inherited_without_harm() -> None:
                         await client.send(bytes(1000))
                         child = os.fork()
                         if child == 0:
-                            for raw in (listener._raw, client._raw, server._raw):
+                            for raw in (listener._raw, client._link.raw, server._link.raw):
                                 raw.close()
                             os._exit(0)
                         assert os.waitpid(child, 0)[1] == 0
@@ -459,6 +472,226 @@ def test_a_forked_child_closes_what_it_inherited_without_harm() -> None:
         asyncio.run(main())
     """)
     assert output(done) == []
+
+
+def test_every_call_in_a_forked_child_says_why_and_the_parent_goes_on() -> None:
+    """With the stack's lock held as often as not while the process forks: a child that waited would hang."""
+    done = run("""
+        import errno, threading
+        from sctpio.stacks._usrsctp import ffi, lib
+
+        def calls(fd):
+            room, length, number = ffi.new("uint8_t[1024]"), ffi.new("uint32_t *", 28), ffi.new("int32_t *")
+            address = bytes([2, 0]) + bytes(14)
+            target, message = ffi.new("sctpio_target *"), ffi.new("sctpio_outgoing *", [1])
+            records = ffi.new("sctpio_record[1]")
+            yield lib.sctpio_probe()
+            yield lib.sctpio_open(2, 0)
+            yield lib.sctpio_start(1)
+            yield lib.sctpio_know(address, 16)
+            yield lib.sctpio_listen(fd, 1)
+            yield lib.sctpio_accept(fd, room, length)
+            yield lib.sctpio_peeloff(fd, 1)
+            yield lib.sctpio_bindx(fd, address, 16, 0)
+            yield lib.sctpio_bindx(fd, address, 16, 1)
+            yield lib.sctpio_connectx(fd, address, 16, number)
+            yield lib.sctpio_addresses(fd, 0, 0, room, length)
+            yield lib.sctpio_addresses(fd, 0, 1, room, length)
+            yield lib.sctpio_name(fd, room, length)
+            yield lib.sctpio_getsockopt(fd, 132, 1, room, length)
+            yield lib.sctpio_setsockopt(fd, 132, 3, room, 4)
+            yield lib.sctpio_receive(fd, room, 1024, records, 1, number)
+            yield lib.sctpio_send(fd, target, message, b"x")
+            yield lib.sctpio_send_plain(fd, 0, b"x", 1, 0, 0, 0, 0)
+            yield lib.sctpio_send_batch(fd, target, message, 1, b"x", 1)
+            yield lib.sctpio_shutdown(fd)
+            yield lib.sctpio_abort_on_close(fd)
+            yield lib.sctpio_find(fd, address, 16, number)
+            yield lib.sctpio_remote_udp_port(fd, 1)
+            yield lib.sctpio_detached(fd, 1)
+
+        def child(descriptors):
+            assert lib.sctpio_forked()
+            assert (lib.sctpio_established(), lib.sctpio_finish(1000)) == (0, 0)
+            for descriptor in descriptors:
+                for number, code in enumerate(calls(descriptor)):
+                    assert code == -errno.ENOTRECOVERABLE, (number, code)
+                # The library has closed the child's copy.
+                try:
+                    os.fstat(descriptor)
+                except OSError:
+                    continue
+                raise AssertionError(descriptor)
+
+        async def main():
+            async with sctpio.listen("127.0.0.1:0") as listener:
+                client = await sctpio.connect(listener.local_addresses)
+                async with client, await listener.accept() as server:
+                    busy = True
+
+                    def hold_the_lock():
+                        while busy:
+                            client._link.raw.peer_addresses(0)
+
+                    holder = threading.Thread(target=hold_the_lock)
+                    holder.start()
+                    descriptors = [each.fileno() for each in (listener, client, server)]
+                    for _ in range(20):
+                        pid = os.fork()
+                        if pid == 0:
+                            try:
+                                child(descriptors)
+                                os._exit(0)
+                            except BaseException as error:
+                                print(repr(error), flush=True)
+                            os._exit(1)
+                        assert os.waitpid(pid, 0)[1] == 0
+                        await client.send(b"x")
+                        await server.receive()
+                    busy = False
+                    holder.join()
+
+        asyncio.run(main())
+    """)
+    assert output(done) == []
+
+
+def test_what_a_forked_child_does_with_a_conn_fails_with_the_reason() -> None:
+    done = run("""
+        import warnings
+        import errno
+
+        async def attempts(client, listener):
+            for call in (
+                lambda: client.send(b"y"),
+                lambda: client.send_many([b"y", b"z"]),
+                lambda: client.send(b"y", lifetime=1),
+                lambda: client.flush(),
+                lambda: client.receive(),
+                lambda: listener.accept(),
+            ):
+                try:
+                    await call()
+                except sctpio.ClosedError as error:
+                    assert "forked" in str(error)
+                else:
+                    raise AssertionError(call)
+            # To end it there is to do nothing.
+            await client.close()
+            await client.abort()
+            await listener.close()
+            try:
+                await sctpio.connect("127.0.0.1:5000")
+            except sctpio.UnavailableError as error:
+                assert error.errno == errno.ENOTRECOVERABLE
+                assert "forked" in str(error)
+            else:
+                raise AssertionError("connect")
+
+        def child(client, listener):
+            for call in (client.status, lambda: client.get_option(sctpio.NoDelay),
+                         lambda: client.set_option(sctpio.NoDelay(True))):
+                try:
+                    call()
+                except sctpio.ClosedError as error:
+                    assert "forked" in str(error)
+                else:
+                    raise AssertionError(call)
+            asyncio.run(attempts(client, listener))
+
+        async def main():
+            async with sctpio.listen("127.0.0.1:0") as listener:
+                client = await sctpio.connect(listener.local_addresses)
+                async with client, await listener.accept() as server:
+                    pid = os.fork()
+                    if pid == 0:
+                        try:
+                            child(client, listener)
+                            os._exit(0)
+                        except BaseException as error:
+                            print(repr(error), flush=True)
+                        os._exit(1)
+                    assert os.waitpid(pid, 0)[1] == 0
+                    await client.send(b"x")
+                    await server.receive()
+
+        asyncio.run(main())
+    """)
+    assert output(done) == []
+
+
+def test_a_child_of_multiprocessing_that_inherits_a_conn_and_exits_harms_nobody() -> None:
+    done = run("""
+        import multiprocessing
+
+        def work(conn):
+            conn.get_option(sctpio.NoDelay)
+
+        async def main():
+            async with sctpio.listen("127.0.0.1:0") as listener:
+                client = await sctpio.connect(listener.local_addresses)
+                async with client, await listener.accept() as server:
+                    for _ in range(5):
+                        process = multiprocessing.get_context("fork").Process(target=work, args=(client,))
+                        process.start()
+                        process.join()
+                        assert process.exitcode == 1
+                        await client.send(b"x")
+                        await server.receive()
+
+        asyncio.run(main())
+    """)
+    assert done.returncode == 0
+    assert done.stderr.count("ClosedError: [Errno 9] this object belongs to process") == 5
+
+
+# Loops of daemon threads that use the stack while it is finished. By raw calls, as those spend most of their
+# time in the C.
+DAEMONS = """
+    import random, threading
+    from contextlib import suppress
+
+    async def main():
+        listener = await sctpio.listen("127.0.0.1:0")
+        other = await sctpio.listen("127.0.0.1:0", mode=sctpio.Mode.ONE_TO_MANY)
+        ends = []
+        for _ in range(4):
+            ends += [await sctpio.connect(listener.local_addresses), await listener.accept()]
+        started.release()
+        while True:
+            for end in ends:
+                with suppress(OSError):
+                    end._link.raw.send(0, bytes(1000), 0, 0, 0, 0, None)
+                with suppress(OSError):
+                    list(end._link.raw.receive(65536)[1])
+                with suppress(OSError):
+                    end._link.raw.peer_addresses(0)
+            await asyncio.sleep(0)
+            if random.random() < 0.05:
+                with suppress(OSError):
+                    await (await sctpio.connect(other.local_addresses)).abort()
+
+    def run():
+        with suppress(OSError):
+            asyncio.run(main())
+
+    started = threading.Semaphore(0)
+    for _ in range(3):
+        threading.Thread(target=run, daemon=True).start()
+    for _ in range(3):
+        started.acquire()
+    time.sleep(random.random() * 0.02)
+    # Away with what is logged, and with the warnings that all this is open.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+"""
+
+EXITS = int(os.environ.get("SCTPIO_TEST_EXITS", "20"))
+
+
+@pytest.mark.timeout(60 + 10 * EXITS)
+def test_daemon_threads_that_are_in_the_stack_as_the_process_exits_do_not_crash_it() -> None:
+    """What was freed is overwritten: a use of it shows."""
+    assert [run(DAEMONS, MALLOC_PERTURB_="165").returncode for _ in range(EXITS)] == [0] * EXITS
 
 
 @pytest.mark.parametrize("answer", ["silence", "echo", "noise", "nobody"])

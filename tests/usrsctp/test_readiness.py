@@ -28,9 +28,20 @@ from sctpio import (
     connect,
     listen,
 )
-from sctpio.stacks._native import NativeSocket
 from sctpio.stacks._usrsctp import lib
-from support import PATIENCE, StackSocketType, associations, connected, settled, until
+from sctpio.stacks.native import NativeSocket
+from support import (
+    PATIENCE,
+    StackSocketType,
+    associations,
+    connected,
+    read_again,
+    settled,
+    stop_reading,
+    until,
+)
+
+pytestmark = pytest.mark.both_loops
 
 MESSAGES = int(os.environ.get("SCTPIO_TEST_MESSAGES", "20000"))
 
@@ -85,14 +96,14 @@ async def test_a_round_trip_wakes_each_end_a_few_times_at_most() -> None:
 async def test_the_descriptor_is_level_triggered_for_anybody_who_polls() -> None:
     async with connected(connect_with={"options": [SendBuffer(64 * 1024)]}) as pair:
         await until(lambda: ready(pair.server.fileno()) == select.POLLOUT)
-        pair.server._link.carrier._set_reading(False)
+        stop_reading(pair.server)
         await pair.client.send(b"x")
         await until(lambda: ready(pair.server.fileno()) == select.POLLIN | select.POLLOUT)
         assert ready(pair.server.fileno()) & select.POLLIN
         sender = asyncio.create_task(pair.client.send_many([bytes(1000)] * 2000))
         await until(lambda: pair.client.statistics().waiting_senders == 1)
         await until(lambda: not ready(pair.client.fileno()) & select.POLLOUT)
-        pair.server._link.carrier._set_reading(True)
+        read_again(pair.server)
         for _ in range(2001):
             await pair.server.receive()
         await sender
@@ -106,19 +117,21 @@ async def test_a_sender_is_woken_once_there_is_room_and_not_before(mode: Mode) -
     small = {"options": [SendBuffer(20_000), ReceiveBuffer(20_000)]}
     async with connected(listen_with={**small, "mode": mode}, connect_with=small) as pair:
         source, target = pair.server, pair.client
-        target._link.carrier._set_reading(False)
+        stop_reading(target)
         sending = asyncio.create_task(source.send_many([bytes(1000)] * 200))
         await until(lambda: source.statistics().waiting_senders == 1)
         await settled(lambda: source.statistics().messages_sent)
         before = lib.sctpio_signals(), source.statistics().wakeups
+        began = time.monotonic()
         await asyncio.sleep(0.5)
-        # Answers to probes of the closed window.
-        assert lib.sctpio_signals() - before[0] <= 8
-        assert source.statistics().wakeups - before[1] <= 8
+        # Answers to probes of the closed window; whoever asks in vain asks some thousand times a second.
+        most = 50 * (time.monotonic() - began)
+        assert lib.sctpio_signals() - before[0] <= most
+        assert source.statistics().wakeups - before[1] <= most
         if mode is Mode.ONE_TO_ONE:
             # Of room on a one-to-many socket usrsctp does not tell.
             assert not ready(source.fileno()) & select.POLLOUT
-        target._link.carrier._set_reading(True)
+        read_again(target)
         for _ in range(200):
             assert len((await target.receive()).data) == 1000
         await sending
@@ -140,12 +153,12 @@ def ready_soon(descriptor: int, wanted: int) -> bool:
 async def test_what_arrives_while_a_call_finds_nothing_is_told() -> None:
     """usrsctp's thread and ours meet at all moments of a call: none may be the wrong one."""
     async with connected() as pair:
-        pair.server._link.carrier._set_reading(False)
-        source, target = pair.client._raw, pair.server._raw
+        stop_reading(pair.server)
+        source, target = pair.client._link.raw, pair.server._link.raw
         late = 0
         for _ in range(2 * MESSAGES):
             assert source.send(0, b"x", 0, 0, 0, 0, None)
-            while not list(target.receive(1000)[1]):
+            while not target.receive(1000)[1]:
                 late += 1
                 assert ready_soon(target.fileno(), select.POLLIN), "a wake-up was lost"
         assert late > 0
@@ -156,14 +169,14 @@ async def test_room_that_is_made_while_a_call_finds_none_is_told() -> None:
     """The same of sending: each time there is one acknowledgement that makes room."""
     options = [SendBuffer(2000)]
     async with connected(connect_with={"options": options}) as pair:
-        pair.server._link.carrier._set_reading(False)
-        source, target = pair.client._raw, pair.server._raw
+        stop_reading(pair.server)
+        source, target = pair.client._link.raw, pair.server._link.raw
         late = 0
         for _ in range(MESSAGES):
             while not source.send(0, bytes(1200), 0, SACK_IMMEDIATELY, 0, 0, None):
                 late += 1
                 assert ready_soon(source.fileno(), select.POLLOUT), "a wake-up was lost"
-            list(target.receive(1000)[1])
+            target.receive(1000)
         assert late > 0
 
 
@@ -179,12 +192,12 @@ async def test_a_one_to_many_socket_tells_of_all_its_associations() -> None:
         await until(lambda: ready(listener.fileno()) == select.POLLOUT)
         # One does not read: the others go on, and it is served as soon as it does.
         slow, *others = clients
-        slow._link.carrier._set_reading(False)
+        stop_reading(slow)
         waiting = asyncio.create_task(servers[slow.local_addresses.port].send_many([bytes(1000)] * 2000))
         for client in others:
             await client.send(b"in")
             assert (await servers[client.local_addresses.port].receive()).data == b"in"
-        slow._link.carrier._set_reading(True)
+        read_again(slow)
         for _ in range(2000):
             await slow.receive()
         await waiting
@@ -203,7 +216,7 @@ async def test_a_flush_that_finds_the_association_ended_just_now_says_how(
 
         def ended_before(sock: NativeSocket, kind: type[Event], on: bool, association_id: int) -> None:
             if kind is SenderDry and lib.sctpio_established():
-                pair.client._raw.abort(0, b"enough")
+                pair.client._link.raw.abort(0, b"enough")
                 deadline = time.monotonic() + 20 * PATIENCE
                 while lib.sctpio_established() and time.monotonic() < deadline:
                     time.sleep(0.001)

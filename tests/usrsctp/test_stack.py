@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Iterator
 
@@ -29,7 +30,7 @@ from sctpio import (
     connect,
     listen,
 )
-from sctpio.stacks import udp_ports
+from sctpio.stacks.usrsctp import udp_ports
 from support import connected, path_of
 
 EVERYTHING = EnableStreamReset(reset_streams=True, reset_association=True, add_streams=True)
@@ -101,6 +102,7 @@ async def test_what_it_cannot_do_is_said() -> None:
 def test_it_tells_what_it_offers() -> None:
     offers = capabilities("usrsctp")
     assert (offers.stack, offers.sysctls) == ("usrsctp", {})
+    assert offers.accelerated == (os.environ.get("SCTPIO_FAST") != "0")
     assert RtoInfo in offers.options
     assert AssociationStatistics not in offers.options
     assert "SCTP_GET_ASSOC_STATS" in offers.lacks
@@ -164,7 +166,7 @@ async def test_a_connect_of_a_listener_that_nobody_answers_times_out() -> None:
                 with pytest.raises(TimeoutError) as caught:
                     await listener.connect("127.0.0.1:5000")
                 assert caught.value.errno == errno.ETIMEDOUT
-                assert not listener._many.members
+                assert not listener._shared.members
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 5])
@@ -177,5 +179,5 @@ async def test_a_cancelled_connect_of_a_listener_leaves_nothing(turns: int) -> N
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert not listener._many.members
+            assert not listener._shared.members
             assert listener.get_option(AssociationIds).ids == ()

@@ -1,71 +1,136 @@
-"""Which stacks this machine has, and which one to use."""
+"""Which stacks this machine has, and which one to use.
+
+A stack (`base.Stack`) makes sockets that all behave alike, whoever speaks SCTP: `kernel` is the one of Linux,
+`usrsctp` one in user space. `native` is what the sockets of both have in common. Above this package nothing
+knows which stack it has; below it, `_abi` reads and writes the bytes of either.
+"""
 
 import errno
+import logging
 import os
+from collections.abc import Callable
+from typing import NamedTuple
 
 from ..errors import UnavailableError
 from ..features import Capabilities
 from .base import Stack
-from .udp_ports import usrsctp_config
+from .kernel import capabilities as kernel_capabilities
+from .kernel import socket as kernel_socket
+from .usrsctp.udp_ports import usrsctp_config
 
 __all__ = ["available_stacks", "capabilities", "choose", "usrsctp_config"]
+
+logger = logging.getLogger("sctpio.stack")
 
 ENVIRONMENT = "SCTPIO_STACK"
 KERNEL, USRSCTP = "kernel", "usrsctp"
 
-# Only who needs a stack loads it.
+
+class _Known(NamedTuple):
+    """A stack that is part of this build.
+
+    `unavailable()` returns the reason why it cannot be used here, None if it can; `ask()` returns what it
+    offers.
+    """
+
+    unavailable: Callable[[], UnavailableError | None]
+    stack: Stack
+    ask: Callable[[], Capabilities]
 
 
-def _load_kernel() -> Stack | UnavailableError:
-    from . import kernel
+# Every stack that a name is accepted for, the preferred one first; an error where it is not in this build.
+_known: dict[str, _Known | UnavailableError] = {
+    KERNEL: _Known(
+        lambda: kernel_socket.unavailable(),
+        kernel_socket.STACK,
+        lambda: kernel_capabilities.ask(kernel_socket.STACK),
+    )
+}
+try:
+    from .usrsctp import capabilities as usrsctp_capabilities
+    from .usrsctp import socket as usrsctp_socket
+except ImportError as error:
+    if error.name == f"{__name__}._usrsctp":
+        text = "sctpio was built without libusrsctp: `apt install libusrsctp-dev` and install sctpio again"
+    else:
+        text = f"the usrsctp stack cannot be loaded: {error}"
+    _known[USRSCTP] = UnavailableError(errno.ENOSYS, text)
+else:
+    _known[USRSCTP] = _Known(
+        lambda: usrsctp_socket.unavailable(),
+        usrsctp_socket.STACK,
+        lambda: usrsctp_capabilities.ask(usrsctp_socket.STACK),
+    )
 
-    return kernel.unavailable() or kernel.STACK
+
+# The stacks that the log has named.
+_said: set[str] = set()
 
 
-def _load_usrsctp() -> Stack | UnavailableError:
-    try:
-        from . import usrsctp
-    except ImportError as error:
-        if error.name != f"{__name__}._usrsctp":
-            return UnavailableError(errno.ENOSYS, f"the usrsctp stack cannot be loaded: {error}")
-        return UnavailableError(
-            errno.ENOSYS,
-            "sctpio was built without libusrsctp: `apt install libusrsctp-dev` and install sctpio again",
-        )
-    return usrsctp.unavailable() or usrsctp.STACK
-
-
-_LOADERS = {KERNEL: _load_kernel, USRSCTP: _load_usrsctp}
+def _find(name: str) -> _Known | UnavailableError:
+    """Return the stack of a name, or the reason why it cannot be used now."""
+    known = _known[name]
+    if isinstance(known, UnavailableError):
+        # A new instance each time: a raised error collects tracebacks.
+        return UnavailableError(known.errno or errno.ENOSYS, known.strerror)
+    return known.unavailable() or known
 
 
 def available_stacks() -> tuple[str, ...]:
-    """Name the stacks that work here, the preferred one first: `("kernel", "usrsctp")` at most.
+    """Return the names of the stacks that work here, the preferred one first.
 
-    The kernel's counts when a socket of it can be made now: loading its module changes the answer.
+    At most ``("kernel", "usrsctp")``. The kernel's is among them if it can make a socket now, so loading its
+    module changes the answer.
     """
-    return tuple(name for name, load in _LOADERS.items() if not isinstance(load(), UnavailableError))
+    return tuple(name for name in _known if not isinstance(_find(name), UnavailableError))
 
 
 def capabilities(stack: str | None = None) -> Capabilities:
-    """Ask what a stack offers on this host: options, events, extensions, and what stands in their way.
+    """Return what a stack offers on this host: options, events, extensions, and what stands in their way.
 
-    `stack` is as for `listen`. Raises ValueError for a name that no stack has, UnavailableError, OSError.
+    `stack` is as for `listen`. The stack is asked with sockets that are made for it and closed again.
+
+    Raises:
+        ValueError: no stack has that name.
+        UnavailableError: the stack cannot be used here.
+        OSError: no socket can be made.
     """
-    return choose(stack).capabilities()
+    return _choose(stack).ask()
 
 
 def choose(name: str | None) -> Stack:
-    """Give the stack called `name`; None means `$SCTPIO_STACK`, else the kernel's, else usrsctp.
+    """Return the stack called `name`; None means `$SCTPIO_STACK`, else the kernel's, else usrsctp.
 
-    Raises ValueError for a name that no stack has, UnavailableError when that stack does not work here.
+    Raises:
+        ValueError: no stack has that name.
+        UnavailableError: that stack, or each of the two, cannot be used here; the text says why.
     """
+    stack = _choose(name).stack
+    if stack.name not in _said and logger.isEnabledFor(logging.INFO):
+        _said.add(stack.name)
+        logger.info("SCTP is %s", _why(name, stack.name))
+    return stack
+
+
+def _why(asked: str | None, name: str) -> str:
+    """Return what a stack is, and why it is used."""
+    what = "the kernel's" if name == KERNEL else "usrsctp's, in user space and over UDP"
+    if asked is not None:
+        return f"{what}, as stack={asked!r} asks for"
+    if os.environ.get(ENVIRONMENT):
+        return f"{what}, as ${ENVIRONMENT} asks for"
+    missing = None if name == KERNEL else _find(KERNEL)
+    return f"{what}: {missing.strerror}" if isinstance(missing, UnavailableError) else what
+
+
+def _choose(name: str | None) -> _Known:
     wanted = name if name is not None else os.environ.get(ENVIRONMENT) or None
-    if wanted not in (None, *_LOADERS):
+    if wanted not in (None, *_known):
         source = "stack" if name is not None else f"${ENVIRONMENT}"
         raise ValueError(f"{source} is {wanted!r}; it takes 'kernel' or 'usrsctp'")
     reasons = []
-    for load in _LOADERS.values() if wanted is None else [_LOADERS[wanted]]:
-        found = load()
+    for candidate in _known if wanted is None else [wanted]:
+        found = _find(candidate)
         if not isinstance(found, UnavailableError):
             return found
         reasons.append(found)

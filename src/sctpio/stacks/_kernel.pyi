@@ -4,6 +4,7 @@ from typing import Final, Protocol
 
 # A C object owned by cffi; what it holds is read through `ffi.buffer`.
 class CData(Protocol):
+    def __int__(self) -> int: ...
     def __getitem__(self, index: int, /) -> int: ...
     def __setitem__(self, index: int, value: int, /) -> None: ...
 
@@ -17,11 +18,24 @@ class Buffer(Protocol):
 class FFI(Protocol):
     NULL: CData
     def new(self, ctype: str, init: object = None, /) -> CData: ...
+    def addressof(self, lib: Contract, function: str, /) -> CData: ...
+    def cast(self, ctype: str, value: CData, /) -> CData: ...
     def buffer(self, cdata: CData, size: int = -1, /) -> Buffer: ...
     def from_buffer(self, ctype: str, source: object, /) -> CData: ...
 
 class Contract(Protocol):
+    SCTPIO_CTRUNC: int
+    SCTPIO_EOR: int
+    SCTPIO_NOTIFICATION: int
     SCTPIO_NO_INFO: int
+    SCTPIO_UNORDERED: int
+    SCTPIO_ADDR_OVER: int
+    SCTPIO_SEND_ABORT: int
+    SCTPIO_SACK_IMMEDIATELY: int
+    SCTPIO_SEND_EOF: int
+    SCTPIO_PR_TTL: int
+    SCTPIO_PR_RTX: int
+    SCTPIO_PR_PRIO: int
     SCTPIO_MORE: int
     SCTPIO_EOF: int
     def sctpio_probe(self) -> int: ...

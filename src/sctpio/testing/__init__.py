@@ -1,9 +1,13 @@
-"""For test-suites: both ends of an association on any machine, a relay that loses, delays and reorders.
+"""For tests of programs that use sctpio: associations on any machine, and a network that misbehaves.
+
+`connected` gives both ends of an association in this process. A `Relay` between them loses, delays, reorders,
+duplicates or corrupts packets (`Faults`), or cuts the line, and does the same again for the same seed::
 
     async with Relay(Faults(loss=0.1)) as relay, connected(relay=relay, options=QUICK) as (client, server):
         ...
 
-The same as pytest fixtures: `sctp_pair`, `sctp_listener`, `sctp_relay`, `sctp_relayed_pair`.
+The package pytest_sctpio has the same as fixtures: `sctp_pair`, `sctp_listener`, `sctp_relay` and
+`sctp_relayed_pair`.
 """
 
 from ._connected import QUICK, Pair, RelayedPair, connected

@@ -1,10 +1,11 @@
-"""Both ends of an association."""
+"""Both ends of an association in one process."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from ..conn import Conn, connect
+from ..conn import Conn
+from ..connecting import connect
 from ..events import Event
 from ..listener import Mode, listen
 from ..options import DelayedSack, InitMsg, Option, RtoInfo
@@ -14,7 +15,7 @@ QUICK: tuple[Option, ...] = (
     RtoInfo(initial=0.1, maximum=1.0, minimum=0.05),
     DelayedSack(delay=0.02, frequency=2),
 )
-"""Timers for tests, as `options=`: what is lost is sent again after 0.05 to 1 s, not after 1 to 60 s."""
+"""Options for tests, for `options=`: what is lost is sent again after 0.05 to 1 s, in place of 1 to 60 s."""
 
 
 class Pair(NamedTuple):
@@ -45,16 +46,20 @@ async def connected(
 ) -> AsyncIterator[Pair]:
     """Connect two ends in this process: `async with connected() as (client, server):`.
 
-    `relay` is an open `Relay` between them. `mode` is the server's kind of socket; `init`, `options`,
-    `events` and `stack` are as for `connect`, and for both ends. `host` is 127.0.0.1, or the relay's. What
-    is left open at the end is aborted. Raises as `listen` and `connect` do.
+    `relay` is an open `Relay` that their packets go through. `mode` is the server's kind of socket; `init`,
+    `options`, `events` and `stack` are those of `connect`, for both ends. `host` is 127.0.0.1 by default, or
+    the host of the relay. Leaving the `async with` aborts the association, if it is still there.
+
+    Raises:
+        ValueError: the relay leads to another process, or `stack` or `host` is another than the relay's.
+        Exception: as `listen` and `connect` do.
     """
     if relay is not None:
         if relay.stack is None:
             raise ValueError("the relay is to another process: give connect() its `relay.option`")
         for name, given, own in (("stack", stack, relay.stack), ("host", host, relay.host)):
             if given not in (None, own):
-                raise ValueError(f"{name} is {given!r}, and {own!r} that of the relay")
+                raise ValueError(f"{name} is {given!r}, but that of the relay is {own!r}")
         stack = relay.stack
     where = (host or (relay.host if relay else "127.0.0.1"), 0)
     options, events = tuple(options), tuple(events)

@@ -1,4 +1,8 @@
-"""One way through a relay: what waits, and for how long."""
+"""One direction of a relay: which packets wait, and for how long.
+
+`Dice` (in `_faults`) decides what happens to a packet; this does it. A packet waits here because it is
+delayed, in a heap by the time when it is due, or because others are to overtake it, in a list.
+"""
 
 import asyncio
 import heapq
@@ -8,7 +12,7 @@ from typing import Any
 
 from ._faults import Counters, Dice, Faults
 
-# Seconds that a packet waits to be overtaken.
+# The longest that a packet waits to be overtaken, in seconds.
 HELD = 0.05
 
 # uvloop's timers may come this much early, in seconds.
@@ -30,9 +34,10 @@ class _Held:
 
 
 class Direction:
-    """One way through a relay: `relay.to_server` or `relay.to_client`.
+    """One direction of a relay: `relay.to_server` or `relay.to_client`.
 
-    `counters` tell what it did. `faults` can be set at any time: they are for the packets that come then.
+    `counters` say what happened to its packets so far. `faults` can be set at any time, and count for the
+    packets that come from then on.
     """
 
     def __init__(self, name: str, faults: Faults, seed: int, max_packets: int, max_bytes: int) -> None:
@@ -54,7 +59,7 @@ class Direction:
 
     @property
     def faults(self) -> Faults:
-        """What happens to packets."""
+        """What happens to the packets of this direction."""
         return self._faults
 
     @faults.setter
@@ -63,39 +68,39 @@ class Direction:
 
     @property
     def is_cut(self) -> bool:
-        """Whether nothing passes."""
+        """Whether nothing passes: between `cut` and `heal`."""
         return self._cut
 
     @property
     def waiting(self) -> int:
-        """How many packets are delayed, or wait to be overtaken."""
+        """How many packets wait: delayed, or to be overtaken."""
         return len(self._delayed) + len(self._held)
 
     def cut(self) -> None:
-        """Let nothing pass from now on, what waits included."""
+        """Let nothing pass from now on, and drop the packets that wait."""
         self._cut = True
         self.counters.cut += self.waiting
         self.drop_waiting()
 
     def heal(self) -> None:
-        """Let packets pass again, with the faults there are."""
+        """Let packets pass again; `faults` are as before."""
         self._cut = False
 
     def attach(
         self, loop: asyncio.AbstractEventLoop, send: Callable[[bytes, UdpAddress | None], bool]
     ) -> None:
-        """Forward by `send`, which tells whether there was room."""
+        """Begin to forward with `send`, which returns False for a packet that it had to drop."""
         self._loop, self._send = loop, send
 
     def take(self, data: bytes, to: UdpAddress | None = None) -> None:
-        """Do to a packet what is to be done."""
+        """Take a packet for `to`: drop it, forward it, or let it wait."""
         if self._cut:
             self.counters.cut += 1
             return
         for copy in self._dice.roll(data, self._faults, self.counters):
             if not copy.delay:
                 self._pass_on(copy.data, to, copy.overtaking)
-            elif self._has_room_for(copy.data):
+            elif self._has_space_for(copy.data):
                 assert self._loop is not None
                 due = self._loop.time() + copy.delay
                 heapq.heappush(self._delayed, (due, next(self._number), copy.data, to, copy.overtaking))
@@ -103,7 +108,7 @@ class Direction:
                 self._set_timer()
 
     def drop_waiting(self) -> None:
-        """Forget the packets that wait."""
+        """Drop the packets that wait, without counting them."""
         for held in self._held:
             if held.timer is not None:
                 held.timer.cancel()
@@ -114,11 +119,11 @@ class Direction:
         self._delayed.clear()
         self._waiting_bytes = 0
 
-    def _has_room_for(self, data: bytes) -> bool:
-        room = self.waiting < self._most_packets and self._waiting_bytes + len(data) <= self._most_bytes
-        if not room:
+    def _has_space_for(self, data: bytes) -> bool:
+        space = self.waiting < self._most_packets and self._waiting_bytes + len(data) <= self._most_bytes
+        if not space:
             self.counters.overflowed += 1
-        return room
+        return space
 
     def _set_timer(self) -> None:
         assert self._loop is not None
@@ -143,7 +148,7 @@ class Direction:
 
     def _pass_on(self, data: bytes, to: UdpAddress | None, overtaking: int) -> None:
         if overtaking:
-            if self._has_room_for(data):
+            if self._has_space_for(data):
                 assert self._loop is not None
                 held = _Held(data, to, overtaking)
                 held.timer = self._loop.call_later(HELD, self._let_go, held)
@@ -171,7 +176,7 @@ class Direction:
 
 
 def checked(faults: Faults) -> Faults:
-    """Raise TypeError for what is no Faults."""
+    """Return the faults; raises TypeError for anything else."""
     if not isinstance(faults, Faults):
         raise TypeError(f"faults is {faults!r}; it takes Faults(loss=0.1)")
     return faults

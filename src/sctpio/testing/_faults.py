@@ -1,11 +1,11 @@
-"""What a relay does to packets, drawn from a seed: pure."""
+"""What happens to the packets of a relay: probabilities, the draws from a seed, and counters. Pure."""
 
 import math
 import random
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-# A packet that is reordered lets 1 to this many others pass.
+# A packet that is reordered is overtaken by 1 to this many others.
 MOST_OVERTAKING = 4
 
 
@@ -13,12 +13,14 @@ MOST_OVERTAKING = 4
 class Faults:
     """What happens to the packets of one direction.
 
-    `loss`, `duplicate`, `reorder` and `corrupt` are probabilities from 0 to 1, each drawn for every packet.
-    `delay` is in seconds; a packet takes up to `jitter` seconds more, drawn for each, so that packets
-    overtake each other. One that is reordered lets 1 to 4 others pass, or waits 50 ms where none come. A
-    corrupt one has one bit changed: its receiver drops it (RFC 9260 section 6.8).
+    `loss`, `duplicate`, `reorder` and `corrupt` are probabilities from 0 to 1, drawn for each packet. `delay`
+    is in seconds, and a packet is delayed by up to `jitter` seconds more, drawn for each: so packets overtake
+    each other. A packet that is reordered is overtaken by 1 to 4 others, or goes on after 50 ms if fewer
+    come. A corrupt packet has one bit changed, for which its receiver drops it (RFC 9260 section 6.8).
 
-    Raises ValueError for a number out of range, TypeError for what is no number.
+    Raises:
+        ValueError: a number is out of range.
+        TypeError: it is not a number.
     """
 
     loss: float = 0.0
@@ -42,11 +44,11 @@ class Faults:
 
 @dataclass(slots=True)
 class Counters:
-    """Packets of one direction since the relay began.
+    """The packets of one direction since the relay was opened.
 
-    Each that was `received`, or made by being `duplicated`, was `forwarded`, is still waiting, or was
-    dropped: `lost` by chance, `cut` off, `overflowed` where too much waited, `strayed` where it was no
-    SCTP packet, or for a client that is not known here.
+    Each packet that was `received`, and each copy that was `duplicated`, was `forwarded`, is still waiting,
+    or was dropped. Dropped packets were `lost` by chance, `cut` because nothing passed, `overflowed` because
+    too many waited, or `strayed`: not SCTP, or for a client that has never sent anything.
     """
 
     received: int = 0
@@ -61,7 +63,7 @@ class Counters:
 
     @property
     def dropped(self) -> int:
-        """How many were not forwarded, and will not be."""
+        """How many were dropped, for whatever reason."""
         return self.lost + self.cut + self.overflowed + self.strayed
 
     def __str__(self) -> str:
@@ -70,7 +72,7 @@ class Counters:
 
 
 class Copy(NamedTuple):
-    """A packet to be forwarded: after `delay` seconds, and when `overtaking` others have passed."""
+    """A packet to forward after `delay` seconds, and once `overtaking` others have overtaken it."""
 
     data: bytes
     delay: float
@@ -78,17 +80,17 @@ class Copy(NamedTuple):
 
 
 class Dice:
-    """The decisions of one direction.
+    """Decides what happens to each packet of one direction, by chance and so that it can be repeated.
 
-    Each packet takes the same number of draws whatever the faults are, so what the n-th one meets depends on
-    the seed, n and the faults alone.
+    Each packet takes the same number of draws, whatever the faults are. So what happens to the n-th packet
+    depends only on the seed, on n and on the faults.
     """
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
 
     def roll(self, data: bytes, faults: Faults, counters: Counters) -> tuple[Copy, ...]:
-        """Decide what becomes of a packet: the copies to forward, none where it is lost."""
+        """Return the copies of a packet to forward, none if it is lost; counts what happened."""
         draw = self._random.random
         lost, twice, late, corrupt = draw(), draw(), draw(), draw()
         bit, jitter, jitter_of_second, overtaking = draw(), draw(), draw(), draw()
@@ -110,7 +112,7 @@ class Dice:
 
 
 def flipped(data: bytes, bit: int) -> bytes:
-    """Change one bit."""
+    """Return the data with one bit changed."""
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)

@@ -1,13 +1,19 @@
-"""A relay between the ends of an association, in SCTP over UDP (RFC 6951), that does harm to packets."""
+"""A relay that the packets of an association go through, as SCTP over UDP (RFC 6951), and that harms them.
+
+It has two UDP sockets: clients send to one, and the other is connected to the UDP port of the server's stack.
+A `Direction` for each way decides what happens to a packet. What comes back from the server is sent to the
+client whose SCTP port it names.
+"""
 
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
 from typing import Any, Self, cast
 
-from .._opening import Opening
+from .._loop.opening import Opening
 from ..address import AddressLike
-from ..conn import Conn, connect
+from ..conn import Conn
+from ..connecting import connect
 from ..events import Event
 from ..options import InitMsg, Option, UdpEncapsulation
 from ._direction import Direction, UdpAddress, checked
@@ -18,17 +24,18 @@ from ._stack import encapsulating
 MAX_PACKETS = 8192
 MAX_BYTES = 8 * 1024 * 1024
 
-# Ports, tag and checksum (RFC 9260 section 3.1): what is shorter is no packet.
+# The common header of a packet: ports, tag and checksum (RFC 9260 section 3.1).
 SCTP_HEADER = 12
 
-# What the system gives, if less: one loop turn may have to read what both ends sent in the one before.
+# Large, because one turn of the loop may have to read what both ends sent in the turn before. The system may
+# give less.
 SOCKET_BUFFER = 4 * 1024 * 1024
 
 NONE = Faults()
 
 
 class _Side(asyncio.DatagramProtocol):
-    """A socket of the relay."""
+    """One UDP socket of the relay."""
 
     def __init__(self, take: Callable[[bytes, UdpAddress], None]) -> None:
         self._take = take
@@ -37,14 +44,14 @@ class _Side(asyncio.DatagramProtocol):
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not all loops derive theirs from that class.
+        # A cast, because the transports of some loops are not derived from that class.
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: UdpAddress) -> None:
         self._take(data, addr)
 
     def error_received(self, exc: Exception) -> None:
-        """Nobody is at the other port, or not yet: as on a network, that is no matter of the relay."""
+        """Do nothing: nobody is at the other port now, and a network would not mind either."""
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -70,20 +77,23 @@ class _Side(asyncio.DatagramProtocol):
 class Relay:
     """A UDP port that forwards SCTP packets to a server, and back, and harms them on the way.
 
-    `async with Relay(Faults(loss=0.1)) as relay:` opens it; a client's association goes through it by
-    `relay.connect(server_address)`. The server is this process, on the stack that `stack`
-    names (None: the one that would be used by default if it can do UDP here, else usrsctp); or another
-    process, whose UDP port is `to`: `("127.0.0.1", 9899)`. `host` is the address of the relay: the same
-    as the server's, which is where the client believes to send to.
+    `async with Relay(Faults(loss=0.1)) as relay:` opens it, and `relay.connect(server_address)` sets up an
+    association that goes through it. The server is in this process, on the stack that `stack` names (None:
+    the default one if it can speak SCTP over UDP here, else usrsctp); or it is another process, whose host
+    and UDP port are `to`, as `("127.0.0.1", 9899)`. `host` is the address that the relay listens on. It has
+    to be the server's, because the client believes that it sends to the server.
 
-    The faults hold for both directions until `faults`, `to_server.faults` or `to_client.faults` are set.
-    What is drawn depends on the seed and on the count of packets alone: the same `seed` (from 0) lets the
-    same packet of a direction meet the same. None is `$SCTPIO_TEST_SEED`, pytest's `--sctpio-seed`, or a
-    number chosen once in the process; `seed` tells it. At most `max_packets` and `max_bytes` wait in each
-    direction: what comes then is dropped, and counted.
+    `faults` are those of both directions until `faults`, `to_server.faults` or `to_client.faults` is set.
+    What happens to the n-th packet of a direction depends only on n, the faults and the `seed`, a number from
+    0: None means `$SCTPIO_TEST_SEED`, which pytest's `--sctpio-seed` sets, or a number that this process
+    chose once. The attribute `seed` says which it is. At most `max_packets` and `max_bytes` wait in each
+    direction; packets beyond that are dropped and counted.
 
-    Raises ValueError and TypeError for bad arguments, UnavailableError on opening where no stack here speaks
-    SCTP over UDP, OSError.
+    Raises:
+        ValueError: an argument is out of range, or `to` and `stack` are both given.
+        TypeError: `faults` is no `Faults`.
+        UnavailableError: (when it is opened) no stack here can speak SCTP over UDP.
+        OSError: (when it is opened) a UDP socket cannot be made.
     """
 
     def __init__(
@@ -141,7 +151,7 @@ class Relay:
 
     @property
     def is_open(self) -> bool:
-        """Whether it forwards."""
+        """Whether the relay is open, and forwards."""
         return bool(self._sides)
 
     @property
@@ -153,7 +163,7 @@ class Relay:
 
     @property
     def option(self) -> UdpEncapsulation:
-        """What lets an association go through the relay, for `options=` of `connect`."""
+        """The option by which an association goes through the relay, for `options=` of `connect`."""
         return UdpEncapsulation(port=self.port)
 
     def connect(
@@ -166,8 +176,8 @@ class Relay:
     ) -> Opening[Conn]:
         """Set up an association through the relay: `async with relay.connect(server_address) as conn:`.
 
-        It is `sctpio.connect` with the relay's stack and `option`, from the relay's `host` alone: a path
-        from another address would lead past it.
+        This is `sctpio.connect` with the relay's stack and `option`, and from the relay's `host` only,
+        because a path from another address would lead past the relay. The errors are those of `connect`.
         """
         through = (*options, self.option)
         return connect(
@@ -176,17 +186,17 @@ class Relay:
 
     @property
     def host(self) -> str:
-        """The address of the relay, and of the server."""
+        """The address that the relay listens on, and the server's."""
         return self._host
 
     @property
     def stack(self) -> str | None:
-        """The stack of the server, once open; None where that is another process."""
+        """The name of the server's stack, once the relay is open; None if the server is another process."""
         return self._stack
 
     @property
     def faults(self) -> Faults:
-        """What happens to packets to the server; setting it is for both directions."""
+        """What happens to packets to the server; setting it sets both directions."""
         return self.to_server.faults
 
     @faults.setter
@@ -195,12 +205,12 @@ class Relay:
         self.to_client.faults = faults
 
     def cut(self) -> None:
-        """Let nothing pass in either direction from now on, what waits included."""
+        """Let nothing pass in either direction from now on, and drop the packets that wait."""
         self.to_server.cut()
         self.to_client.cut()
 
     def heal(self) -> None:
-        """Let packets pass again, with the faults there are."""
+        """Let packets pass again; `faults` are as before."""
         self.to_server.heal()
         self.to_client.heal()
 
@@ -268,9 +278,10 @@ class Relay:
 
 
 async def _whole(task: asyncio.Future[Any]) -> bool:
-    """Wait for what takes some turns of the loop: whether this was cancelled meanwhile.
+    """Wait until a task is done, also when this is cancelled: return whether it was.
 
-    uvloop keeps the transport of an endpoint whose opening is cancelled, and its loop hangs in close().
+    It is for tasks that take only some turns of the loop. Opening an endpoint must not be cancelled: uvloop
+    keeps the transport then, and its loop hangs in close().
     """
     cancelled = False
     while not task.done():

@@ -1,4 +1,7 @@
-"""The seed of relays that are given none, and which relays there were: for the report of a failed test."""
+"""The seed of relays that are given none, and the relays of the current test, for its report if it fails.
+
+The pytest plugin (pytest_sctpio) calls `forget` before each test and `report` after one that failed.
+"""
 
 import os
 import random
@@ -10,14 +13,14 @@ ENVIRONMENT = "SCTPIO_TEST_SEED"
 
 
 class Told(Protocol):
-    """What a report tells of."""
+    """What a report is about: a relay."""
 
     @property
     def is_open(self) -> bool:
-        """Whether it is in use."""
+        """Whether it is still in use."""
 
 
-# Of the test that runs; bounded, as nobody may ever ask.
+# The relays of the current test. Bounded, because without the plugin nobody ever empties it.
 recent: deque[Told] = deque(maxlen=16)
 
 
@@ -27,7 +30,11 @@ def _chosen() -> int:
 
 
 def default_seed() -> int:
-    """Give `$SCTPIO_TEST_SEED`, else one that this process chose for all; raises ValueError."""
+    """Return `$SCTPIO_TEST_SEED`, else one that this process chose once.
+
+    Raises:
+        ValueError: the variable is not a number.
+    """
     text = os.environ.get(ENVIRONMENT)
     if not text:
         return _chosen()
@@ -37,12 +44,12 @@ def default_seed() -> int:
 
 
 def forget() -> None:
-    """Forget the relays that are closed: another test begins."""
+    """Forget the relays that are closed, because another test begins."""
     still_open = [each for each in recent if each.is_open]
     recent.clear()
     recent.extend(still_open)
 
 
 def report() -> str:
-    """Say what the relays did, and with which seed; "" where there were none."""
+    """Return what the relays did and with which seeds, a line each."""
     return "\n".join(str(each) for each in recent)

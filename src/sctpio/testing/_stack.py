@@ -1,4 +1,4 @@
-"""Which stack speaks SCTP over UDP here, and on which port."""
+"""Which stack can speak SCTP over UDP here, and on which UDP port: a relay forwards UDP packets."""
 
 import errno
 import os
@@ -6,16 +6,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import UnavailableError
-from ..stacks import ENVIRONMENT, available_stacks, choose, udp_ports
+from ..stacks import ENVIRONMENT, available_stacks, choose
 from ..stacks.base import Stack
+from ..stacks.usrsctp import udp_ports
 
 KERNEL_UDP_PORT = Path("/proc/sys/net/sctp/udp_port")
 
 
 def encapsulating(stack: str | None) -> tuple[str, int]:
-    """Choose a stack that can speak SCTP over UDP now: its name and its UDP port.
+    """Return the name and the UDP port of a stack that can speak SCTP over UDP now.
 
-    Raises UnavailableError where the one that was asked for cannot, or none can; OSError, ValueError.
+    `stack` is as for `listen`. If neither it nor `$SCTPIO_STACK` asks for one, it is the first that can.
+
+    Raises:
+        UnavailableError: the stack that was asked for cannot, or none can.
+        ValueError: no stack has that name.
+        OSError: the stack cannot be started.
     """
     chosen = choose(stack)
     if port := _port(chosen):
@@ -28,8 +34,8 @@ def encapsulating(stack: str | None) -> tuple[str, int]:
                 return name, port
     raise UnavailableError(
         errno.EPROTONOSUPPORT,
-        "the kernel's SCTP is not to be reached over UDP: as root `sysctl net.sctp.udp_port=9899`, or use the"
-        " stack usrsctp",
+        "the kernel does not take SCTP over UDP: as root `sysctl net.sctp.udp_port=9899`, or use the stack"
+        " usrsctp",
     )
 
 
@@ -38,6 +44,6 @@ def _port(stack: Stack) -> int:
         with suppress(OSError, ValueError):
             return int(KERNEL_UDP_PORT.read_text())
         return 0
-    # It has one with its first socket.
+    # usrsctp gets its port with its first socket.
     stack.open().close()
     return udp_ports.settings.started or 0

@@ -1,0 +1,700 @@
+/* sctpio._fast: what is slow in Python. README.md in this folder has the design and the rules. */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "sctpio.h"
+
+#define WORD sizeof(PyObject *)
+
+enum {
+    DATA,
+    STREAM,
+    PPID,
+    SSN,
+    TSN,
+    CUMULATIVE_TSN,
+    UNORDERED,
+    CONTEXT,
+    ASSOCIATION_ID,
+    SOURCE,
+    COMPLETE,
+    FIELDS
+};
+
+static const char *const MESSAGE_NAMES[] = {
+    "data", "stream", "ppid", "ssn", "tsn", "cumulative_tsn", "unordered", "context", "association_id", "source", "complete",
+};
+
+/* What PlainSender reads and writes. */
+enum { ID, STATE, OUTBOUND_STREAMS, MESSAGES_SENT, BYTES_SENT, OF_ASSOCIATION };
+
+static const char *const ASSOCIATION_NAMES[] = {"id", "state", "outbound_streams", "messages_sent", "bytes_sent"};
+
+enum { LEFT, BYTES, CHUNKS, FRAGMENT, OF_ALLOWANCE };
+
+static const char *const ALLOWANCE_NAMES[] = {"left", "bytes", "chunks", "fragment"};
+
+enum { DESCRIPTOR, FILLS_POLICY, OF_SOCKET };
+
+static const char *const SOCKET_NAMES[] = {"_fd", "_fills_policy"};
+
+/* What a class can be to this module, and the slots that it has then. */
+typedef enum { MESSAGE, ASSOCIATION, ALLOWANCE, KINDS } Kind;
+
+static const struct {
+    const char *name;
+    const char *const *names;
+    int count;
+} KIND[KINDS] = {
+    {"message", MESSAGE_NAMES, FIELDS},
+    {"association", ASSOCIATION_NAMES, OF_ASSOCIATION},
+    {"allowance", ALLOWANCE_NAMES, OF_ALLOWANCE},
+};
+
+/* Of the module. */
+typedef struct {
+    PyObject *layout_type;
+    PyObject *of_socket[OF_SOCKET];
+} State;
+
+/* Layout: a class, and where its slots are */
+
+typedef struct {
+    PyObject_HEAD
+    PyTypeObject *type;
+    Kind kind;
+    int tracked; /* by the garbage collector, when it is new */
+    uint16_t words[FIELDS];
+} Layout;
+
+static int number_of(PyTypeObject *type, const char *attribute, Py_ssize_t *number)
+{
+    PyObject *value = PyObject_GetAttrString((PyObject *)type, attribute);
+    if (!value)
+        return -1;
+    *number = PyLong_AsSsize_t(value);
+    Py_DECREF(value);
+    return *number == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+/* Sets each slot of a new instance to an object that is nowhere else, by the slot's own descriptor, and looks which
+ * word of the instance has become that object. */
+static int find_words(Layout *layout, Py_ssize_t size)
+{
+    PyObject *probe = PyType_GenericAlloc(layout->type, 0), *marks = PyList_New(0);
+    PyObject **words = (PyObject **)probe;
+    int failed = -1;
+
+    for (int field = 0; probe && marks && field < KIND[layout->kind].count; field++) {
+        PyObject *mark = PyList_New(0), *name = PyUnicode_FromString(KIND[layout->kind].names[field]);
+        int found = 0;
+        if (mark && name && !PyList_Append(marks, mark) && !PyObject_GenericSetAttr(probe, name, mark)) {
+            for (size_t word = sizeof(PyObject) / WORD; word < (size_t)size / WORD; word++) {
+                if (words[word] == mark) {
+                    layout->words[field] = (uint16_t)word;
+                    found++;
+                }
+            }
+            for (int other = 0; other < field; other++)
+                found += layout->words[other] == layout->words[field];
+            if (found != 1)
+                PyErr_Format(PyExc_TypeError, "the field %s of %R has no slot of its own",
+                             KIND[layout->kind].names[field], layout->type);
+        }
+        Py_XDECREF(mark);
+        Py_XDECREF(name);
+        if (found != 1)
+            goto done;
+    }
+    failed = probe && marks ? 0 : -1;
+done:
+    Py_XDECREF(probe);
+    Py_XDECREF(marks);
+    return failed;
+}
+
+static PyObject *layout_new(PyTypeObject *cls, PyObject *args, PyObject *keywords)
+{
+    PyTypeObject *type;
+    Py_ssize_t size, items, dictionary;
+    static char *names[] = {"", "", NULL};
+    const char *name;
+    int kind = 0;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!s:Layout", names, &PyType_Type, &type, &name))
+        return NULL;
+    while (kind < KINDS && strcmp(name, KIND[kind].name))
+        kind++;
+    if (kind == KINDS)
+        return PyErr_Format(PyExc_ValueError, "a layout is of a message, an association or an allowance, not of: %s", name);
+    /* An instance of such a class needs no more than its memory. */
+    if (!(PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE) || PyType_GetSlot(type, Py_tp_base) != (void *)&PyBaseObject_Type) {
+        PyErr_Format(PyExc_TypeError, "%R is not a class that is written in Python and has no base", type);
+        return NULL;
+    }
+    if (number_of(type, "__basicsize__", &size) || number_of(type, "__itemsize__", &items)
+        || number_of(type, "__dictoffset__", &dictionary))
+        return NULL;
+    if (items || dictionary || size < (Py_ssize_t)sizeof(PyObject) || size / WORD > UINT16_MAX) {
+        PyErr_Format(PyExc_TypeError, "%R has more than slots", type);
+        return NULL;
+    }
+    Layout *layout = (Layout *)PyType_GenericAlloc(cls, 0);
+    if (!layout)
+        return NULL;
+    layout->type = (PyTypeObject *)Py_NewRef((PyObject *)type);
+    layout->kind = (Kind)kind;
+    layout->tracked = (PyType_GetFlags(type) & Py_TPFLAGS_HAVE_GC) != 0;
+    if (find_words(layout, size)) {
+        Py_DECREF(layout);
+        return NULL;
+    }
+    return (PyObject *)layout;
+}
+
+static int layout_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((Layout *)self)->type);
+    return 0;
+}
+
+static int layout_clear(PyObject *self)
+{
+    Py_CLEAR(((Layout *)self)->type);
+    return 0;
+}
+
+/* For all types of this module. */
+static void release(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    ((inquiry)PyType_GetSlot(type, Py_tp_clear))(self);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot layout_slots[] = {
+    {Py_tp_doc, "Layout(type, kind)\n--\n\nWhere a class has the slots that this module uses."},
+    {Py_tp_new, layout_new},
+    {Py_tp_dealloc, release},
+    {Py_tp_traverse, layout_traverse},
+    {Py_tp_clear, layout_clear},
+    {0, NULL},
+};
+
+static PyType_Spec layout_spec = {
+    .name = "sctpio._fast.Layout",
+    .basicsize = sizeof(Layout),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = layout_slots,
+};
+
+/* Raises TypeError for a layout of another kind. */
+static int is_of(PyObject *layout, Kind kind)
+{
+    if (((Layout *)layout)->kind == kind)
+        return 0;
+    PyErr_Format(PyExc_TypeError, "a layout of an object of kind %s is needed", KIND[kind].name);
+    return -1;
+}
+
+/* Decoder: the records of one socket become messages */
+
+typedef struct {
+    PyObject_HEAD
+    Layout *layout;
+    PyObject *find; /* (source, association id) -> address */
+    PyObject *address; /* of the last source; NULL before the first */
+    int32_t association_id;
+    uint16_t source_length;
+    uint8_t source[28];
+} Decoder;
+
+static PyObject *decoder_new(PyTypeObject *cls, PyObject *args, PyObject *keywords)
+{
+    State *state = PyType_GetModuleState(cls);
+    PyObject *layout, *find;
+    static char *names[] = {"", "", NULL};
+
+    if (!state || !PyArg_ParseTupleAndKeywords(args, keywords, "O!O:Decoder", names, state->layout_type, &layout, &find))
+        return NULL;
+    if (is_of(layout, MESSAGE))
+        return NULL;
+    Decoder *decoder = (Decoder *)PyType_GenericAlloc(cls, 0);
+    if (decoder) {
+        decoder->layout = (Layout *)Py_NewRef(layout);
+        decoder->find = Py_NewRef(find);
+    }
+    return (PyObject *)decoder;
+}
+
+static int decoder_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Decoder *decoder = (Decoder *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(decoder->layout);
+    Py_VISIT(decoder->find);
+    Py_VISIT(decoder->address);
+    return 0;
+}
+
+static int decoder_clear(PyObject *self)
+{
+    Decoder *decoder = (Decoder *)self;
+    Py_CLEAR(decoder->layout);
+    Py_CLEAR(decoder->find);
+    Py_CLEAR(decoder->address);
+    return 0;
+}
+
+/* Returns a new reference to the address that a record came from. Runs Python for a source that is not the last. */
+static PyObject *address_of(Decoder *decoder, const sctpio_record *record)
+{
+    size_t length = record->source_length;
+
+    if (!length)
+        return Py_NewRef(Py_None);
+    if (decoder->address && decoder->association_id == record->association_id
+        && decoder->source_length == record->source_length
+        && !memcmp(decoder->source, record->source, sizeof record->source))
+        return Py_NewRef(decoder->address);
+    if (length > sizeof record->source)
+        length = sizeof record->source;
+    PyObject *address = PyObject_CallFunction(
+        decoder->find, "y#i", (const char *)record->source, (Py_ssize_t)length, (int)record->association_id);
+    if (address) {
+        PyObject *last = decoder->address;
+        decoder->address = Py_NewRef(address);
+        decoder->association_id = record->association_id;
+        decoder->source_length = record->source_length;
+        memcpy(decoder->source, record->source, sizeof record->source);
+        Py_XDECREF(last);
+    }
+    return address;
+}
+
+static PyObject *message_of(Decoder *decoder, const sctpio_record *record, const uint8_t *data)
+{
+    const Layout *layout = decoder->layout;
+    PyObject *values[FIELDS] = {NULL}, *message;
+
+    values[SOURCE] = address_of(decoder, record);
+    if (!values[SOURCE])
+        return NULL;
+    values[DATA] = PyBytes_FromStringAndSize((const char *)data, record->length);
+    values[STREAM] = PyLong_FromLong(record->stream);
+    values[PPID] = PyLong_FromUnsignedLong(record->ppid);
+    values[SSN] = PyLong_FromLong(record->ssn);
+    values[TSN] = PyLong_FromUnsignedLong(record->tsn);
+    values[CUMULATIVE_TSN] = PyLong_FromUnsignedLong(record->cumulative_tsn);
+    values[UNORDERED] = PyBool_FromLong(record->flags & SCTPIO_UNORDERED);
+    values[CONTEXT] = PyLong_FromUnsignedLong(record->context);
+    values[ASSOCIATION_ID] = PyLong_FromLong(record->association_id);
+    values[COMPLETE] = PyBool_FromLong(record->msg_flags & SCTPIO_EOR);
+    for (int field = 0; field < FIELDS; field++) {
+        if (!values[field])
+            goto failed;
+    }
+    message = PyType_GenericAlloc(layout->type, 0);
+    if (!message)
+        goto failed;
+    /* It takes over the references. */
+    for (int field = 0; field < FIELDS; field++)
+        ((PyObject **)message)[layout->words[field]] = values[field];
+    /* No reference cycle can go through what it has: the collector need not look at it. */
+    if (layout->tracked)
+        PyObject_GC_UnTrack(message);
+    return message;
+failed:
+    for (int field = 0; field < FIELDS; field++)
+        Py_XDECREF(values[field]);
+    return NULL;
+}
+
+/* What `messages` returns. */
+typedef struct {
+    PyObject *messages;
+    unsigned long long size;
+    int whole;
+    Py_ssize_t lacking, next;
+} Run;
+
+static int add_messages(Decoder *decoder, const Py_buffer *records, Py_ssize_t count, const Py_buffer *arena, Run *run)
+{
+    for (; run->next < count; run->next++) {
+        sctpio_record record; /* a copy: Python that runs meanwhile may receive again */
+        memcpy(&record, (const uint8_t *)records->buf + run->next * (Py_ssize_t)sizeof record, sizeof record);
+        if (record.msg_flags & SCTPIO_NOTIFICATION)
+            break;
+        if (record.offset > (size_t)arena->len || record.length > (size_t)arena->len - record.offset) {
+            PyErr_Format(PyExc_ValueError, "a record names bytes %u to %llu of an arena of %zd", record.offset,
+                         (unsigned long long)record.offset + record.length, arena->len);
+            return -1;
+        }
+        PyObject *message = message_of(decoder, &record, (const uint8_t *)arena->buf + record.offset);
+        int failed = !message || PyList_Append(run->messages, message);
+        Py_XDECREF(message);
+        if (failed)
+            return -1;
+        run->size += record.length;
+        run->whole &= (record.msg_flags & SCTPIO_EOR) != 0;
+        run->lacking += (record.msg_flags & (SCTPIO_NO_INFO | SCTPIO_CTRUNC)) != 0;
+    }
+    return 0;
+}
+
+static PyObject *decoder_messages(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    Py_buffer records, arena;
+    PyObject *result = NULL;
+    Run run = {.whole = 1};
+
+    if (nargs != 4)
+        return PyErr_Format(PyExc_TypeError, "messages() takes 4 arguments, not %zd", nargs);
+    run.next = PyLong_AsSsize_t(args[1]);
+    if (run.next == -1 && PyErr_Occurred())
+        return NULL;
+    Py_ssize_t count = PyLong_AsSsize_t(args[2]);
+    if (count == -1 && PyErr_Occurred())
+        return NULL;
+    if (PyObject_GetBuffer(args[0], &records, PyBUF_SIMPLE))
+        return NULL;
+    if (PyObject_GetBuffer(args[3], &arena, PyBUF_SIMPLE)) {
+        PyBuffer_Release(&records);
+        return NULL;
+    }
+    if (run.next < 0 || run.next > count || count > records.len / (Py_ssize_t)sizeof(sctpio_record))
+        PyErr_Format(PyExc_ValueError, "records %zd to %zd of %zd", run.next, count,
+                     records.len / (Py_ssize_t)sizeof(sctpio_record));
+    else if ((run.messages = PyList_New(0)) && !add_messages((Decoder *)self, &records, count, &arena, &run))
+        result = Py_BuildValue("OKOnn", run.messages, run.size, run.whole ? Py_True : Py_False, run.lacking, run.next);
+    Py_XDECREF(run.messages);
+    PyBuffer_Release(&arena);
+    PyBuffer_Release(&records);
+    return result;
+}
+
+static PyMethodDef decoder_methods[] = {
+    {"messages", (PyCFunction)(void (*)(void))decoder_messages, METH_FASTCALL,
+     "messages($self, records, first, count, arena, /)\n--\n\nSee sctpio._loop.records.Decoder."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot decoder_slots[] = {
+    {Py_tp_doc, "Decoder(layout, find)\n--\n\nSee sctpio._loop.records.Decoder."},
+    {Py_tp_new, decoder_new},
+    {Py_tp_dealloc, release},
+    {Py_tp_traverse, decoder_traverse},
+    {Py_tp_clear, decoder_clear},
+    {Py_tp_methods, decoder_methods},
+    {0, NULL},
+};
+
+static PyType_Spec decoder_spec = {
+    .name = "sctpio._fast.Decoder",
+    .basicsize = sizeof(Decoder),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = decoder_slots,
+};
+
+/* PlainSender: the ordinary messages of one association go to the kernel */
+
+typedef int (*SendPlain)(int fd, int32_t association_id, const uint8_t *data, uint32_t length, uint16_t stream,
+                         uint16_t flags, uint32_t ppid, uint32_t context);
+
+typedef struct {
+    PyObject_HEAD
+    Layout *of_association, *of_allowance;
+    PyObject *association, *up, *queue, *raw, *allowances;
+    SendPlain send; /* sctpio_send_plain of the stack */
+} PlainSender;
+
+/* A larger message goes by cffi, which lets other threads run meanwhile. */
+#define MOST_PLAIN (64 * 1024)
+/* As in stacks/kernel/allowance. */
+#define CHUNK_COST 232
+
+static PyObject *plain_new(PyTypeObject *cls, PyObject *args, PyObject *keywords)
+{
+    State *state = PyType_GetModuleState(cls);
+    PyObject *of_association, *of_allowance, *association, *up, *queue, *raw, *allowances;
+    unsigned long long address;
+    static char *names[] = {"", "", "", "", "", "", "", "", NULL};
+
+    if (!state
+        || !PyArg_ParseTupleAndKeywords(args, keywords, "O!O!OOO!OO!K:PlainSender", names, state->layout_type,
+                                        &of_association, state->layout_type, &of_allowance, &association, &up, &PyList_Type,
+                                        &queue, &raw, &PyDict_Type, &allowances, &address))
+        return NULL;
+    if (is_of(of_association, ASSOCIATION) || is_of(of_allowance, ALLOWANCE))
+        return NULL;
+    if (!PyObject_TypeCheck(association, ((Layout *)of_association)->type))
+        return PyErr_Format(PyExc_TypeError, "%R is not of the class that the layout is of", association);
+    PlainSender *sender = (PlainSender *)PyType_GenericAlloc(cls, 0);
+    if (sender) {
+        sender->of_association = (Layout *)Py_NewRef(of_association);
+        sender->of_allowance = (Layout *)Py_NewRef(of_allowance);
+        sender->association = Py_NewRef(association);
+        sender->up = Py_NewRef(up);
+        sender->queue = Py_NewRef(queue);
+        sender->raw = Py_NewRef(raw);
+        sender->allowances = Py_NewRef(allowances);
+        sender->send = (SendPlain)(uintptr_t)address;
+    }
+    return (PyObject *)sender;
+}
+
+static int plain_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    PlainSender *sender = (PlainSender *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(sender->of_association);
+    Py_VISIT(sender->of_allowance);
+    Py_VISIT(sender->association);
+    Py_VISIT(sender->up);
+    Py_VISIT(sender->queue);
+    Py_VISIT(sender->raw);
+    Py_VISIT(sender->allowances);
+    return 0;
+}
+
+static int plain_clear(PyObject *self)
+{
+    PlainSender *sender = (PlainSender *)self;
+    Py_CLEAR(sender->of_association);
+    Py_CLEAR(sender->of_allowance);
+    Py_CLEAR(sender->association);
+    Py_CLEAR(sender->up);
+    Py_CLEAR(sender->queue);
+    Py_CLEAR(sender->raw);
+    Py_CLEAR(sender->allowances);
+    return 0;
+}
+
+static PyObject **slot_of(PyObject *owner, const Layout *layout, int which)
+{
+    return (PyObject **)owner + layout->words[which];
+}
+
+static int number_in(PyObject *value, long long *number)
+{
+    if (!value || !PyLong_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "a number that sending needs is none");
+        return -1;
+    }
+    *number = PyLong_AsLongLong(value);
+    return *number == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+static int number_at(PyObject *owner, PyObject *name, long long *number)
+{
+    PyObject *value = PyObject_GetAttr(owner, name);
+    int failed = !value || number_in(value, number);
+    Py_XDECREF(value);
+    return failed ? -1 : 0;
+}
+
+/* Tells whether it is an int, of no subclass, from 0 to `most`. */
+static int is_plain_number(PyObject *value, long long most, long long *number)
+{
+    int overflow = 0;
+
+    if (!PyLong_CheckExact(value))
+        return 0;
+    *number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    return !overflow && *number >= 0 && *number <= most;
+}
+
+/* What is counted: new values are made before a message is sent, and stored once it was. */
+typedef struct {
+    PyObject **slot, *value;
+} Count;
+
+static int add(Count *count, PyObject **slot, long long more)
+{
+    long long before;
+
+    if (number_in(*slot, &before))
+        return -1;
+    *count = (Count){slot, PyLong_FromLongLong(before + more)};
+    return count->value ? 0 : -1;
+}
+
+/* Sends a message that was checked and counts it; returns what Python is told, or NULL. */
+static PyObject *send_counted(PlainSender *sender, PyObject *allowance, PyObject *data, long long fd, uint16_t stream,
+                              uint16_t flags, uint32_t ppid, uint32_t context)
+{
+    PyObject *association = sender->association, *result = NULL;
+    const Layout *own = sender->of_association, *of_allowance = sender->of_allowance;
+    Py_ssize_t size = PyBytes_Size(data);
+    Count counts[5] = {{NULL, NULL}};
+    long long id;
+
+    if (number_in(*slot_of(association, own, ID), &id)
+        || add(&counts[0], slot_of(association, own, MESSAGES_SENT), 1)
+        || add(&counts[1], slot_of(association, own, BYTES_SENT), size))
+        goto done;
+    if (allowance) {
+        long long takes = size < CHUNK_COST ? (size + CHUNK_COST + 1) / 2 : size, left, fragment;
+        if (number_in(*slot_of(allowance, of_allowance, LEFT), &left)
+            || number_in(*slot_of(allowance, of_allowance, FRAGMENT), &fragment))
+            goto done;
+        /* The next like it has to fit as well: else this one asks for its SACK, or the kernel is asked first. */
+        if (left < 2 * takes || fragment < 1) {
+            result = Py_NewRef(Py_None);
+            goto done;
+        }
+        if (add(&counts[2], slot_of(allowance, of_allowance, LEFT), -takes)
+            || add(&counts[3], slot_of(allowance, of_allowance, BYTES), size)
+            || add(&counts[4], slot_of(allowance, of_allowance, CHUNKS), (size + fragment - 1) / fragment))
+            goto done;
+    }
+    int code = sender->send((int)fd, (int32_t)id, (const uint8_t *)PyBytes_AsString(data), (uint32_t)size, stream, flags,
+                            ppid, context);
+    if (code < 0) {
+        result = code == -EAGAIN ? Py_NewRef(Py_False) : PyLong_FromLong(code);
+        goto done;
+    }
+    /* The old values are what is released below. */
+    for (int each = 0; each < 5 && counts[each].slot; each++) {
+        PyObject *before = *counts[each].slot;
+        *counts[each].slot = counts[each].value;
+        counts[each].value = before;
+    }
+    result = Py_NewRef(Py_True);
+done:
+    for (int each = 0; each < 5; each++)
+        Py_XDECREF(counts[each].value);
+    return result;
+}
+
+static PyObject *plain_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PlainSender *sender = (PlainSender *)self;
+    State *state = PyType_GetModuleState(Py_TYPE(self));
+    PyObject **slots = (PyObject **)sender->association;
+    const uint16_t *words = sender->of_association->words;
+    long long streams, stream, ppid, context, fd, fills;
+
+    if (!state)
+        return NULL;
+    if (nargs != 5)
+        return PyErr_Format(PyExc_TypeError, "send() takes 5 arguments, not %zd", nargs);
+    PyObject *data = args[0], *unordered = args[3];
+
+    if (!PyBytes_CheckExact(data) || !PyBytes_Size(data) || PyBytes_Size(data) > MOST_PLAIN
+        || (unordered != Py_True && unordered != Py_False) || !is_plain_number(args[1], UINT16_MAX, &stream)
+        || !is_plain_number(args[2], UINT32_MAX, &ppid) || !is_plain_number(args[4], UINT32_MAX, &context))
+        Py_RETURN_NONE;
+    if (number_in(slots[words[OUTBOUND_STREAMS]], &streams))
+        return NULL;
+    if (slots[words[STATE]] != sender->up || stream >= streams)
+        Py_RETURN_NONE;
+    if (PyList_Size(sender->queue))
+        Py_RETURN_FALSE;
+    if (number_at(sender->raw, state->of_socket[FILLS_POLICY], &fills)
+        || number_at(sender->raw, state->of_socket[DESCRIPTOR], &fd))
+        return NULL;
+    if (fills || !slots[words[ID]])
+        Py_RETURN_NONE;
+    PyObject *allowance = PyDict_GetItemWithError(sender->allowances, slots[words[ID]]);
+    if (!allowance && PyErr_Occurred())
+        return NULL;
+    if (allowance && !PyObject_TypeCheck(allowance, sender->of_allowance->type))
+        return PyErr_Format(PyExc_TypeError, "%R is not of the class that the layout is of", allowance);
+    Py_XINCREF(allowance);
+    PyObject *result = send_counted(sender, allowance, data, fd, (uint16_t)stream,
+                                    unordered == Py_True ? SCTPIO_UNORDERED : 0, (uint32_t)ppid, (uint32_t)context);
+    Py_XDECREF(allowance);
+    return result;
+}
+
+static PyMethodDef plain_methods[] = {
+    {"send", (PyCFunction)(void (*)(void))plain_send, METH_FASTCALL,
+     "send($self, data, stream, ppid, unordered, context, /)\n--\n\nSee sctpio._loop.plain."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot plain_slots[] = {
+    {Py_tp_doc, "PlainSender(of_association, of_allowance, association, up, queue, raw, allowances, address)\n--\n\nSee sctpio._loop.plain."},
+    {Py_tp_new, plain_new},
+    {Py_tp_dealloc, release},
+    {Py_tp_traverse, plain_traverse},
+    {Py_tp_clear, plain_clear},
+    {Py_tp_methods, plain_methods},
+    {0, NULL},
+};
+
+static PyType_Spec plain_spec = {
+    .name = "sctpio._fast.PlainSender",
+    .basicsize = sizeof(PlainSender),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = plain_slots,
+};
+
+/* The module */
+
+static int add_type(PyObject *module, PyType_Spec *spec, const char *name)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    int failed = !type || PyModule_AddObjectRef(module, name, type);
+    Py_XDECREF(type);
+    return failed ? -1 : 0;
+}
+
+static int execute(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    state->layout_type = PyType_FromModuleAndSpec(module, &layout_spec, NULL);
+    if (!state->layout_type || PyModule_AddObjectRef(module, "Layout", state->layout_type))
+        return -1;
+    for (int each = 0; each < OF_SOCKET; each++) {
+        state->of_socket[each] = PyUnicode_InternFromString(SOCKET_NAMES[each]);
+        if (!state->of_socket[each])
+            return -1;
+    }
+    return add_type(module, &decoder_spec, "Decoder") || add_type(module, &plain_spec, "PlainSender") ? -1 : 0;
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg)
+{
+    Py_VISIT(((State *)PyModule_GetState(module))->layout_type);
+    return 0;
+}
+
+static int clear(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    Py_CLEAR(state->layout_type);
+    for (int each = 0; each < OF_SOCKET; each++)
+        Py_CLEAR(state->of_socket[each]);
+    return 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, execute},
+    {0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "sctpio._fast",
+    .m_doc = "What is slow in Python, in C. Where it was not built, sctpio works without it.",
+    .m_size = sizeof(State),
+    .m_slots = module_slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+};
+
+PyMODINIT_FUNC PyInit__fast(void)
+{
+    return PyModuleDef_Init(&module);
+}

@@ -1,0 +1,37 @@
+# The compiled accelerator as Python sees it: csrc/fast/fast.c.
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, final
+
+from .address import Address
+from .message import Message
+
+class _Memory(Protocol):
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Layout:
+    def __new__(cls, type_: type, kind: Literal["message", "association", "allowance"], /) -> Layout: ...
+
+@final
+class Decoder:
+    def __new__(cls, layout: Layout, find: Callable[[bytes, int], Address], /) -> Decoder: ...
+    def messages(
+        self, records: _Memory, first: int, count: int, arena: _Memory, /
+    ) -> tuple[list[Message], int, bool, int, int]: ...
+
+@final
+class PlainSender:
+    def __new__(
+        cls,
+        of_association: Layout,
+        of_allowance: Layout,
+        association: object,
+        up: object,
+        queue: list[Any],
+        raw: object,
+        allowances: dict[int, Any],
+        address: int,
+        /,
+    ) -> PlainSender: ...
+    def send(self, data: object, stream: int, ppid: int, unordered: bool, context: int, /) -> int | None: ...

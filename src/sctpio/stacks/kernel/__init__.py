@@ -1,0 +1,1 @@
+"""The kernel's SCTP: `socket` is the stack, `capabilities` what this host's kernel offers."""
