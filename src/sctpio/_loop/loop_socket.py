@@ -82,7 +82,7 @@ class LoopSocket(ABC):
         if on is self.reading:
             return
         if on:
-            self.loop.add_reader(self.raw.fileno(), call, self._me, type(self).on_readable)
+            self._watch_for(self.loop.add_reader, type(self).on_readable)
         else:
             self.loop.remove_reader(self.raw.fileno())
         self.reading = on
@@ -91,10 +91,25 @@ class LoopSocket(ABC):
         if on is self._writing:
             return
         if on:
-            self.loop.add_writer(self.raw.fileno(), call, self._me, type(self).on_writable)
+            self._watch_for(self.loop.add_writer, type(self).on_writable)
         else:
             self.loop.remove_writer(self.raw.fileno())
         self._writing = on
+
+    def _watch_for(self, add: Callable[..., None], method: Callable[[Any], None]) -> None:
+        loop, fd = self.loop, self.raw.fileno()
+        try:
+            add(fd, call, self._me, method)
+        except RuntimeError:
+            # A pending error makes uvloop call both callbacks once and close its watcher. That stays in the
+            # way of a new one until both callbacks are removed.
+            loop.remove_reader(fd)
+            loop.remove_writer(fd)
+            if self.reading:
+                loop.add_reader(fd, call, self._me, type(self).on_readable)
+            if self._writing:
+                loop.add_writer(fd, call, self._me, type(self).on_writable)
+            add(fd, call, self._me, method)
 
     def on_readable(self) -> None:
         """Take one batch (called by the loop when the socket is readable)."""

@@ -328,6 +328,11 @@ class ScriptOfOne(Script):
             while True:
                 self._here.send(bytes(4096))
 
+    def error_pending(self) -> None:
+        """Let polling report an error (EPOLLERR) for good: the other end is closed with bytes unread."""
+        self._here.send(b"x")
+        self._there.close()
+
     def empty(self) -> None:
         """Be writable again, and have room."""
         self.has_room = True

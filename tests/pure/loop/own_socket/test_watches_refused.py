@@ -85,6 +85,22 @@ async def test_senders_that_wait_after_a_stall_are_woken_later(monkeypatch: pyte
         assert script.taken == [b"late"]
 
 
+@pytest.mark.both_loops
+async def test_senders_that_wait_after_a_stall_are_woken_beside_an_error() -> None:
+    """uvloop has closed its watcher of the descriptor by then."""
+    async with opened() as bench:
+        conn, script = bench.conn, bench.script
+        script.has_room = False
+        sending = asyncio.create_task(conn.send(b"late"))
+        await until(lambda: bench.socket._stall is not None)
+        wakeups = bench.socket.wakeups
+        script.error_pending()
+        await until(lambda: bench.socket.wakeups > wakeups + 1)
+        script.has_room = True
+        await within(sending)
+        assert script.taken == [b"late"]
+
+
 @pytest.mark.one_loop
 async def test_an_association_is_peeled_off_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     async with shared.opened() as bench:
