@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from ..address import split
+from ..address import Address, split
 from ..diagnostics.values import HostAssociation
 from ..options import PathState
 from .output import duration, escaped
@@ -104,8 +104,13 @@ def _row(now: HostAssociation, before: HostAssociation | None, seconds: float) -
     )
 
 
-def _by_local(row: Row) -> tuple[int, str]:
-    return row.association.local.port, str(row.association.peer)
+def _address_key(address: Address) -> tuple[list[bytes], int]:
+    # By number, not by text: 10.0.0.2 comes before 10.0.0.10.
+    return [host.packed for host in address.hosts], address.port
+
+
+def _by_local(row: Row) -> tuple[object, ...]:
+    return row.association.local.port, _address_key(row.association.peer)
 
 
 def _total(row: Row) -> float:
@@ -114,7 +119,7 @@ def _total(row: Row) -> float:
 
 SORTS: Mapping[str, tuple[Callable[[Row], object], bool]] = {
     "local": (_by_local, False),
-    "peer": (lambda row: (str(row.association.peer), row.association.local.port), False),
+    "peer": (lambda row: _address_key(row.association.peer), False),
     "state": (lambda row: row.association.state.name, False),
     "owner": (lambda row: _owner(row.association), False),
     "rate": (_total, True),
@@ -133,8 +138,10 @@ def sort_rows(rows: Iterable[Row], by: str) -> list[Row]:
     """Return rows in order; equal ones by their local port."""
     key, largest_first = SORTS[by]
     ordered = sorted(rows, key=_by_local)
-    # mypy cannot say that the values of one key compare.
-    return sorted(ordered, key=key, reverse=largest_first)  # type: ignore[arg-type]
+    if key is not _by_local:
+        # mypy cannot say that the values of one key compare.
+        ordered.sort(key=key, reverse=largest_first)  # type: ignore[arg-type]
+    return ordered
 
 
 COLUMNS = (

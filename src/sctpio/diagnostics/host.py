@@ -264,13 +264,23 @@ def _owners(inodes: Iterable[int]) -> dict[int, tuple[Owner, ...]]:
 def _held(process: str, wanted: Mapping[str, int]) -> set[int]:
     held = set()
     # It may be another user's, or end meanwhile, as may a descriptor.
-    with contextlib.suppress(OSError):
-        for descriptor in os.listdir(f"/proc/{process}/fd"):
+    with contextlib.suppress(OSError), _directory(f"/proc/{process}/fd") as folder:
+        for descriptor in os.listdir(folder):
             with contextlib.suppress(OSError):
-                inode = wanted.get(os.readlink(f"/proc/{process}/fd/{descriptor}"))
+                # Within the folder: to look up the whole path for thousands of them takes twice as long.
+                inode = wanted.get(os.readlink(descriptor, dir_fd=folder))
                 if inode is not None:
                     held.add(inode)
     return held
+
+
+@contextlib.contextmanager
+def _directory(path: str) -> Iterator[int]:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
 
 
 def _name(process: str) -> str:

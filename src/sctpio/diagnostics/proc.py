@@ -4,6 +4,7 @@ A line that is cut or of another shape is left out; columns after the known ones
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
@@ -92,6 +93,8 @@ def _lines(text: str) -> Iterable[list[str]]:
     return (line.split() for line in text.splitlines()[1:])
 
 
+# Thousands of associations share a few hosts, and to read an address takes longer than all else of its line.
+@lru_cache(maxsize=4096)
 def _host(text: str) -> Host:
     host = ip_address(text)
     return host.ipv4_mapped or host if isinstance(host, IPv6Address) else host

@@ -11,6 +11,7 @@ socket, which takes seconds where there are thousands.
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
@@ -225,13 +226,21 @@ def _hosts(body: bytes, start: int, end: int) -> tuple[Host, ...]:
 def _host(data: bytes, offset: int) -> Host | None:
     (family,) = FAMILY.unpack_from(data, offset)
     if family == AF_INET:
-        return IPv4Address(data[offset + 4 : offset + 8])
+        return _ipv4(data[offset + 4 : offset + 8])
     if family != AF_INET6:
         return None
-    host = IPv6Address(data[offset + 8 : offset + 24])
+    return _ipv6(data[offset + 8 : offset + 24], *SCOPE.unpack_from(data, offset + 24))
+
+
+# Thousands of associations share a few hosts.
+_ipv4 = lru_cache(maxsize=4096)(IPv4Address)
+
+
+@lru_cache(maxsize=4096)
+def _ipv6(packed: bytes, scope: int) -> Host:
+    host = IPv6Address(packed)
     if host.ipv4_mapped is not None:
         return host.ipv4_mapped
-    (scope,) = SCOPE.unpack_from(data, offset + 24)
     return IPv6Address(f"{host}%{scope}") if scope and host.is_link_local else host
 
 
