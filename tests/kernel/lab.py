@@ -246,6 +246,7 @@ class DeadEnd:
 
     interface: str
     address: str
+    local: str
 
 
 @contextlib.contextmanager
@@ -255,6 +256,6 @@ def dead_end() -> Iterator[DeadEnd]:
     run("ip", "-batch", "-", script=f"link add {name} type dummy\nlink set {name} up\n")
     try:
         run("ip", "address", "add", "10.78.0.1/24", "dev", name)
-        yield DeadEnd(name, "10.78.0.2")
+        yield DeadEnd(name, "10.78.0.2", "10.78.0.1")
     finally:
         run("ip", "link", "del", name)

@@ -507,8 +507,9 @@ def ended_by(code: int, lost: AssociationChange | None, peer: Address, raw: Stac
     cause = b"" if lost is None else lost.cause
     error = ErrorCause.NO_ERROR if lost is None else lost.error
     if lost is not None and lost.state is AssociationState.CANT_STR_ASSOC:
-        if code == errno.ECONNRESET:
-            # Refused late: the peer accepted our INIT, and refused our COOKIE ECHO.
+        if code in (errno.ECONNRESET, errno.ENOPROTOOPT):
+            # Refused late: the peer accepted our INIT, and refused our COOKIE ECHO. Or refused by a host that
+            # has no SCTP (ICMP: protocol unreachable).
             code = errno.ECONNREFUSED
         code = code or (errno.ECONNREFUSED if lost.info or error else errno.ETIMEDOUT)
         how = raw.transport(no_answer=True)
@@ -516,5 +517,9 @@ def ended_by(code: int, lost: AssociationChange | None, peer: Address, raw: Stac
     aborted = code in (errno.ECONNRESET, errno.ECONNABORTED) or error or (lost is not None and lost.info)
     if aborted and code != errno.ETIMEDOUT:
         return AssociationAbortedError(cause, error)
-    code = code or errno.ETIMEDOUT
-    return AssociationLostError(f"{os.strerror(code)} ({raw.transport()})", code)
+    if not code:
+        # A one-to-many socket has no error, and the event is the same for both.
+        code, why = errno.ETIMEDOUT, "the peer does not answer any more, or has aborted without a cause"
+    else:
+        why = os.strerror(code)
+    return AssociationLostError(f"{why} ({raw.transport()})", code)

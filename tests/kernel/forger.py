@@ -1,0 +1,63 @@
+"""Packets of an association on lo that neither of its ends sends."""
+
+import socket
+import struct
+
+from kernel.events.following import still_works
+from sctpio import Conn
+from support import until
+
+
+def crc32c(data: bytes) -> int:
+    """Compute the checksum of RFC 9260 appendix A."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    return value ^ 0xFFFFFFFF
+
+
+def packet(source: int, destination: int, tag: int, chunk: bytes) -> bytes:
+    """Make an SCTP packet with one chunk."""
+    body = struct.pack("!HHI", source, destination, tag), chunk + bytes(-len(chunk) % 4)
+    return body[0] + struct.pack("<I", crc32c(body[0] + bytes(4) + body[1])) + body[1]
+
+
+class Forger:
+    """Learns the verification tags of an association on lo, and injects chunks with them."""
+
+    def __init__(self) -> None:
+        self._tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        self._tap.bind(("lo", 0x0800))
+        self._tap.setblocking(False)
+        self._raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_SCTP)
+        self.tags: dict[tuple[int, int], int] = {}
+
+    def close(self) -> None:
+        self._tap.close()
+        self._raw.close()
+
+    async def learn(self, client: Conn, server: Conn, listening: int) -> None:
+        """Let a message go each way, and look at its packet."""
+        await still_works(client, server)
+        port = client.local_addresses.port
+
+        def learnt() -> bool:
+            try:
+                while True:
+                    seen = self._tap.recv(65535)
+                    header = (seen[0] & 15) * 4
+                    if seen[9] == socket.IPPROTO_SCTP:
+                        source, destination, tag = struct.unpack_from("!HHI", seen, header)
+                        if seen[header + 12] != 1:
+                            self.tags[source, destination] = tag
+            except BlockingIOError:
+                return {(port, listening), (listening, port)} <= self.tags.keys()
+
+        await until(learnt)
+
+    def inject(self, source: int, destination: int, chunk: bytes) -> None:
+        """Send a chunk as if one port had sent it to the other one."""
+        made = packet(source, destination, self.tags[source, destination], chunk)
+        self._raw.sendto(made, ("127.0.0.1", 0))
