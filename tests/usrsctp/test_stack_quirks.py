@@ -12,6 +12,7 @@ from sctpio import (
     DefaultPrInfo,
     ErrorCause,
     Mode,
+    PeerAddressParameters,
     PrAssociationStatus,
     Status,
     StreamChange,
@@ -168,3 +169,12 @@ async def test_streams_are_counted_on_from_a_status() -> None:
         finally:
             adopted.abort(0, b"")
             adopted.close()
+
+
+async def test_a_heartbeat_on_demand_without_an_address_goes_to_the_peer() -> None:
+    async with Relay(stack="usrsctp") as relay, connected(relay=relay) as (client, _):
+        await client.flush()
+        before = relay.to_client.counters.received
+        client.set_option(PeerAddressParameters(demand_heartbeat=True))
+        # It is answered.
+        await until(lambda: relay.to_client.counters.received > before)

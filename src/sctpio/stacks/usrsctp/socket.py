@@ -28,6 +28,7 @@ from ...options import (
     AssociationIds,
     DefaultPrInfo,
     Option,
+    PeerAddressParameters,
     ProtocolState,
     ResetAssociation,
     ResetStreams,
@@ -290,6 +291,13 @@ class UsrsctpSocket(NativeSocket):
             # usrsctp leaves the priorities uninitialised.
             for stream in range(self.get_option(Status, association_id, None).outbound_streams):
                 super().set_option(StreamSchedulerValue(stream, 0), association_id)
+        wanted = isinstance(value, PeerAddressParameters) and value.demand_heartbeat and not value.address
+        if wanted and association_id > 0:
+            # usrsctp sends heartbeats on demand only to an address that was named, Linux to all of them.
+            peer = self.peer_addresses(association_id)
+            for host in peer.hosts:
+                path = Address([host], peer.port)
+                super().set_option(PeerAddressParameters(path, demand_heartbeat=True), association_id)
         if isinstance(value, UdpEncapsulation):
             self._own_choice = True
             self._peers_port = value.port or self._peers_port
