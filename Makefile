@@ -47,8 +47,10 @@ test-kernels: .venv/.test ## the kernel tiers on Linux 6.12 under QEMU: slow
 sanitize: .venv/.test ## the C built with sanitizers, over a corpus of lies and on a kernel
 	@$(PY) tests/tiers.py --everything $(SANITIZE) -- $(ARGS)
 
-soak: .venv/.test ## chance and signals against the waiting room on usrsctp, for an hour; SOAK=60: a minute
-	@SCTPIO_STACK=usrsctp $(PY) tests/soak.py --seconds $(SOAK)
+soak: .venv/.test ## chance and signals against the waiting room, for an hour, on usrsctp or STACK=kernel; SOAK=60: a minute
+	@SCTPIO_STACK=$(or $(STACK),usrsctp) $(if $(filter kernel,$(STACK)),tests/guest/run --timeout $$(($(SOAK) + 1800))) \
+		$(PY) tests/soak.py --seconds $(SOAK) $(if $(RECORD),--record benchmarks/results/endurance-$(or $(STACK),usrsctp).json)
+	@$(if $(RECORD),$(MAKE) --no-print-directory .venv/.bench && $(PY) benchmarks/endurance.py)
 
 mutants: .venv/.test ## changes of MODULE that no pure test notices, one place at a time; SAMPLE=50: that many
 	@nice $(PY) tests/mutants.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE))

@@ -2,14 +2,18 @@
 
 `fuzz` keeps an account for each stream: what was taken for sending and not aborted arrives once, in order.
 Alone, it runs for an hour, with the storm of `storm`: `soak.py [--seconds 3600] [--seed N]` (`make soak`).
-A failure names its seed, its loop and its episode.
+A failure names its seed, its loop and its episode. `--record FILE` keeps what is measured each minute, from
+which `benchmarks/endurance.py` makes docs/endurance.md.
 """
 
 import argparse
 import asyncio
 import contextlib
 import gc
+import json
+import os
 import random
+import resource
 import subprocess
 import sys
 import threading
@@ -343,26 +347,46 @@ def storm(signals: int, loop: str, seconds: float) -> str:
     return done.stdout.strip()
 
 
+def sample(began: float, episodes: int) -> dict[str, float]:
+    """Measure what must not grow: descriptors, memory in use in bytes, Python objects."""
+    gc.collect()
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return {
+        "seconds": round(time.monotonic() - began),
+        "episodes": episodes,
+        "descriptors": descriptor_count(),
+        "resident": resident,
+        "objects": len(gc.get_objects()),
+    }
+
+
 def main() -> None:
     """Run for long."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--signals", type=int, default=40_000)
+    parser.add_argument("--record", type=Path)
     arguments = parser.parse_args()
-    for loop in ("asyncio", "uvloop"):
-        print(storm(arguments.signals, loop, 3600), flush=True)
+    storms = [storm(arguments.signals, loop, 3600) for loop in ("asyncio", "uvloop")]
+    print(*storms, sep="\n", flush=True)
     start_stack()
     uvloop.new_event_loop().close()
     gc.collect()
-    before = descriptor_count()
-    seed, end = arguments.seed, time.monotonic() + arguments.seconds
-    while (left := end - time.monotonic()) > 0:
+    before, began, played = descriptor_count(), time.monotonic(), 0
+    seed, samples = arguments.seed, [sample(began, 0)]
+    while (left := began + arguments.seconds - time.monotonic()) > 0:
         count = fuzz(seed, min(60, left))
         while associations():
             time.sleep(0.01)
+        played += count
+        samples.append(sample(began, played))
         leaked = descriptor_count() - before
         print(f"seed {seed}: {count} episodes on {', '.join(LOOPS)}, {leaked} descriptors leaked", flush=True)
+        if arguments.record:
+            kernel = os.uname().release
+            record = {"kernel": kernel, "loops": list(LOOPS), "storms": storms, "samples": samples}
+            arguments.record.write_text(json.dumps(record, indent=1) + "\n")
         assert leaked <= 0
         seed += 1
 
