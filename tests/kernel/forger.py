@@ -32,7 +32,9 @@ class Forger:
         self._tap.bind(("lo", 0x0800))
         self._tap.setblocking(False)
         self._raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_SCTP)
+        # By source and destination port: the verification tag, and the TSN that was sent last.
         self.tags: dict[tuple[int, int], int] = {}
+        self.tsns: dict[tuple[int, int], int] = {}
 
     def close(self) -> None:
         self._tap.close()
@@ -52,8 +54,10 @@ class Forger:
                         source, destination, tag = struct.unpack_from("!HHI", seen, header)
                         if seen[header + 12] != 1:
                             self.tags[source, destination] = tag
+                        if seen[header + 12] == 0:
+                            (self.tsns[source, destination],) = struct.unpack_from("!I", seen, header + 16)
             except BlockingIOError:
-                return {(port, listening), (listening, port)} <= self.tags.keys()
+                return {(port, listening), (listening, port)} <= self.tags.keys() & self.tsns.keys()
 
         await until(learnt)
 
