@@ -3,6 +3,7 @@
 Start with `listen` and `connect`; `available_stacks()` tells whether this machine has SCTP.
 """
 
+import logging as _logging
 import os as _os
 from typing import TYPE_CHECKING, Any
 
@@ -74,4 +75,8 @@ __all__ = [
 if _os.environ.get("SCTPIO_TRACE"):
     from . import tracing as _tracing
 
-    _tracing.start_from(_os.environ)
+    try:
+        _tracing.start_from(_os.environ)
+    except (OSError, ValueError) as _error:
+        # Nobody's program ends for want of a trace.
+        _logging.getLogger("sctpio").warning("there is no trace: %s", _error)

@@ -128,6 +128,7 @@ async def _connect_to(
             raw.close()
             raise
         link = Link(sock.association, sock)
+        settings.tell(sock.association)
         try:
             sock.start()
             await sock.association.set_up()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sctpio import Address, AssociationChange, Event, Message, NoDelay, Option, Ppid
+from sctpio import Address, AssociationChange, Event, InitMsg, Message, NoDelay, Option, Ppid
 from sctpio._loop.association import Association
 from sctpio._loop.sending import Sender
 from sctpio.observer import Observed, Sent, State, observe
@@ -98,6 +98,14 @@ async def test_the_life_of_an_association() -> None:
     ends = [end for state, end in notes.of("state") if state is State.OVER]
     assert all(isinstance(end, Exception) for end in ends)
     assert any(isinstance(event, AssociationChange) for event in notes.of("event"))
+
+
+async def test_the_options_of_an_association_that_is_set_up() -> None:
+    notes = Notes()
+    init = InitMsg(max_attempts=3)
+    with observe(notes):
+        async with connected(connect_with={"init": init, "options": [NoDelay(False)]}):
+            assert notes.of("option") == [(init, True), (NoDelay(False), True)]
 
 
 async def test_options() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,3 +102,17 @@ def test_a_variable_that_cannot_be_read_is_quoted(variable: str, value: str, acc
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         start_from({"SCTPIO_TRACE": str(tmp_path / "nowhere" / "file")})
+
+
+def test_a_program_goes_on_without_its_trace(tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere" / "file")
+    done = subprocess.run(
+        [sys.executable, "-c", "import sctpio; print('goes on')"],
+        env={**os.environ, "SCTPIO_TRACE": nowhere},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "goes on\n")
+    assert done.stderr.startswith("there is no trace: ")
+    assert nowhere in done.stderr

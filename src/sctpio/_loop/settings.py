@@ -104,6 +104,12 @@ class Settings:
         for kind in subscribable(raw, self.events + journal.followed(self.log)):
             raw.subscribe(kind, True, 0)
 
+    def tell(self, association: Association) -> None:
+        """Report the options of an association that is set up from here to observers."""
+        for option in (self.init, *self.options):
+            if option is not None:
+                observing.option(association, option, was_set=True)
+
     def new_association(self, parent: EventHub | None = None, unread: Unread | None = None) -> Association:
         """Return the state of a new association.
 
