@@ -55,8 +55,9 @@ soak: .venv/.test ## chance and signals against the waiting room, for an hour, o
 mutants: .venv/.test ## changes of MODULE that no pure test notices, one place at a time; SAMPLE=50: that many
 	@nice $(PY) tests/mutants.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE))
 
-lint: .venv/.test .venv/.lint ## format, style, types and layers
+lint: .venv/.test .venv/.lint ## format, style, types and layers; types of the manual's code too
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && .venv/bin/lint-imports
+	@$(PY) tests/doc_blocks.py build/doc_blocks.py && $(PY) -m mypy --allow-untyped-defs --allow-untyped-calls build/doc_blocks.py
 
 docs: .venv/.docs ## the manual, in docs/_build/html
 	@$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"

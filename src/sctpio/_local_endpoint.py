@@ -177,7 +177,7 @@ class LocalEndpoint:
 
     @property
     def stack(self) -> str:
-        """The stack that carries it: "kernel" or "usrsctp"."""
+        """Which stack carries it, "kernel" or "usrsctp"."""
         return self._raw.stack
 
     @property

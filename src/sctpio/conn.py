@@ -484,7 +484,7 @@ class Conn:
 
     @property
     def stack(self) -> str:
-        """The stack that carries it: "kernel" or "usrsctp"."""
+        """Which stack carries it, "kernel" or "usrsctp"."""
         return self._link.raw.stack
 
     @property

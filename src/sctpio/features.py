@@ -69,6 +69,6 @@ class Capabilities:
     """Whether private IPv4 addresses are announced to a peer that is called at a global or unique-local IPv6
     address, as an association over both needs (no RFC; see the manual's page on several addresses)."""
     buffers: Feature
-    """No RFC: kernel buffers as large as `receive_buffer` is by default"""
+    """No RFC; kernel buffers as large as `receive_buffer` is by default"""
     separate_memory: Feature
-    """No RFC: a receive memory for each association of a one-to-many socket"""
+    """No RFC; a receive memory for each association of a one-to-many socket"""

@@ -232,3 +232,27 @@ def test_echo() -> None:
     assert "has shut down after 60 messages" in heard
     assert said.count(" was shut down") == heard.count(" was shut down") == 1
     assert said.count(" is up, with ") == heard.count(" is up, with ") == 1
+
+
+@pytest.mark.any_stack
+def test_the_tests_of_the_tutorial_pass() -> None:
+    # The relay needs a kernel that takes SCTP over UDP, or usrsctp: so the stack is the fixtures' choice.
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "-c", os.devnull,
+         "-o", "asyncio_default_fixture_loop_scope=function", "--rootdir", EXAMPLES / "tutorial",
+         EXAMPLES / "tutorial" / "test_gateway.py"],
+        env={name: value for name, value in os.environ.items() if name != "SCTPIO_STACK"},
+        capture_output=True, text=True, timeout=50 * PATIENCE, check=False,
+    )  # fmt: skip
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.any_stack
+def test_the_demo_prints_events_as_sentences() -> None:
+    said = run("demo.py", STACK)
+    assert said.endswith("demo: done, every echo was right and both sides saw the graceful shutdown\n")
+    for end in ("client", "server"):
+        assert re.search(
+            rf"^{end} \| association \d+ is up, with 4 outbound and 4 inbound streams$", said, re.MULTILINE
+        )
+    assert re.search(r"^server \| the peer shuts association \d+ down$", said, re.MULTILINE)

@@ -68,12 +68,12 @@ class Direction:
 
     @property
     def is_cut(self) -> bool:
-        """Whether nothing passes: between `cut` and `heal`."""
+        """Whether nothing passes, as between `cut` and `heal`."""
         return self._cut
 
     @property
     def waiting(self) -> int:
-        """How many packets wait: delayed, or to be overtaken."""
+        """How many packets wait, delayed, or to be overtaken."""
         return len(self._delayed) + len(self._held)
 
     def cut(self) -> None:
