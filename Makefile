@@ -60,7 +60,7 @@ lint: .venv/.test .venv/.lint ## format, style, types and layers; types of the m
 	@$(PY) tests/doc_blocks.py build/doc_blocks.py && $(PY) -m mypy --allow-untyped-defs --allow-untyped-calls build/doc_blocks.py
 
 docs: .venv/.docs ## the manual, in docs/_build/html
-	@$(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"
+	@$(PY) -m sphinx -q -a -W --keep-going -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"
 
 bench: .venv/.test .venv/.bench ## beside C and others, recorded in docs/performance*.md (35 min); QUICK=1: 5 min
 	@$(PY) benchmarks/run.py $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(PLACES)

@@ -26,6 +26,12 @@ extensions = [
 ]
 html_theme = "furo"
 html_title = f"sctpio {release}"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
+html_show_copyright = False
+# Quotes in docstrings are those of code.
+smartquotes = False
+python_maximum_signature_line_length = 90
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
