@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,30 @@ def test_schedulers() -> None:
         "PRIORITY: [3, 3, 1, 1, 2, 2]",
         "ROUND_ROBIN: [1, 2, 3, 1, 2, 3]",
     ]
+
+
+@pytest.mark.kernel_only("usrsctp tells of space again and again while nobody reads")
+def test_samples() -> None:
+    assert run("samples.py").splitlines() == [
+        "1 message arrived after the bulk: the newest",
+        "5 were given up",
+    ]
+
+
+@pytest.mark.parametrize("codec", ["json_codec", *(["msgspec_codec"] if find_spec("msgspec") else [])])
+def test_channels(codec: str) -> None:
+    code = f"import asyncio, channels; asyncio.run(channels.main(channels.{codec}))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], env=CLIENT, cwd=EXAMPLES,
+        capture_output=True, text=True, timeout=50 * PATIENCE, check=False,
+    )  # fmt: skip
+    assert (done.stderr, done.stdout.splitlines()) == (
+        "",
+        [
+            "Alarm(station='north', reason='it burns')",
+            "[Reading(station='north', degrees=21.5), Reading(station='north', degrees=98.0)]",
+        ],
+    )
 
 
 @pytest.mark.kernel_only("a socket of usrsctp is its process's own")
