@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sctpio
+from cli.program import environments
 from support import PATIENCE, STACK, free_udp_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,7 +148,7 @@ def test_samples() -> None:
 def test_channels(codec: str) -> None:
     code = f"import asyncio, channels; asyncio.run(channels.main(channels.{codec}))"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], env=CLIENT, cwd=EXAMPLES,
+        [sys.executable, "-W", "error", "-c", code], env=environments()[0], cwd=EXAMPLES,
         capture_output=True, text=True, timeout=50 * PATIENCE, check=False,
     )  # fmt: skip
     assert (done.stderr, done.stdout.splitlines()) == (

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,32 @@ def test_every_module_of_the_loop_is_on_a_trip() -> None:
     aside = {"__init__", "acceptor", "forks", "per_loop", "reconfig"}
     modules = {path.stem for path in (PACKAGE / "_loop").glob("*.py")} - aside
     assert {name for name in modules if f"`_loop/{name}`" not in text} == set()
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    # These modules are there as a whole.
+    whole = {*sctpio.errors.__all__, *sctpio.events.__all__, *sctpio.options.__all__}
+    modules = {"sctpio": set(sctpio.__all__) - whole}
+    for name in ("testing", "diagnostics", "observer"):
+        modules[f"sctpio.{name}"] = set(importlib.import_module(f"sctpio.{name}").__all__)
+    missing = [
+        f"{module}.{name}"
+        for module, names in modules.items()
+        for name in sorted(names)
+        if not re.search(rf"(auto\w+:: |\s){re.escape(module)}\.{name}\b", text)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_drawings_are_those_of_their_source() -> None:
+    pictures = runpy.run_path(str(ROOT / "docs" / "pictures.py"))
+    for name in pictures["PICTURES"]:
+        image = ROOT / "docs" / "images" / f"{name}.svg"
+        assert image.read_text(encoding="utf-8") == pictures["svg"](name)
