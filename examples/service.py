@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, help="be a client, and make so many requests")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
         asyncio.run(run(options.address, options.requests))
 
 

@@ -37,5 +37,5 @@ async def serve(address: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stdout)
-    with contextlib.suppress(asyncio.CancelledError):
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
         asyncio.run(serve(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1/127.0.0.2:5000"))
