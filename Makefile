@@ -19,7 +19,7 @@ SANITIZE := sanitize sanitize-usrsctp sanitize-kernel
 KERNELS := kernel-6.12 sanitize-6.12
 
 .NOTPARALLEL:
-.PHONY: help demo test test-all test-kernels test-pythons test-sid sanitize soak mutants lint docs
+.PHONY: help demo test test-all test-peers test-kernels test-pythons test-sid sanitize soak mutants lint docs
 .PHONY: bench bench-behaviour bench-stalls bench-guard dist clean
 
 help: ## this list
@@ -40,6 +40,11 @@ test-pythons: .venv/.test ## all tests that need no kernel, on each claimed Pyth
 
 test-sid: ## the same on the newest CPython of Debian sid, in a chroot under .guest; as root
 	@.ci/sid "$(ARGS)"
+
+test-peers: .venv/.test ## with programs that others wrote at the other end, recorded in docs/peers.md (4 min)
+	@PYTHONPATH=tests $(PY) -m peers.programs
+	@$(PY) tests/tiers.py peers peers-usrsctp -- $(ARGS); status=$$?; \
+		$(if $(ARGS),true,PYTHONPATH=tests $(PY) -m peers.page) && exit $$status
 
 test-kernels: .venv/.test ## the kernel tiers on Linux 6.12 under QEMU: slow
 	@$(PY) tests/tiers.py $(KERNELS) -- $(ARGS)

@@ -135,6 +135,9 @@ def tiers() -> dict[str, Tier]:
         "sanitize-6.12": Tier(
             "kernel", SANITIZED_TESTS[:2], "6.12", seconds=900, patience=10, sanitizer=address, minutes=15
         ),
+        # With programs that others wrote; tests/peers/page.py reads the reports.
+        "peers": Tier("kernel", ("tests/peers",), everyday, loops="asyncio"),
+        "peers-usrsctp": Tier("usrsctp", ("tests/peers/test_usrsctp.py",), loops="asyncio"),
         **python_tiers(),
     }
 

@@ -92,7 +92,7 @@ func (c conn) get(room []byte) (int, uint16) {
 }
 
 func (c conn) put(data []byte, stream uint16) {
-	_, err := c.SCTPWrite(data, &sctp.SndRcvInfo{Stream: stream, PPID: ppid << 24})
+	_, err := c.SCTPWrite(data, &sctp.SndRcvInfo{Stream: stream, PPID: ppid})
 	must(err)
 }
 
