@@ -27,7 +27,7 @@ _ACCEPTED = (
     "accepted: 'host:port', 'host/host:port', '[IPv6 host]:port' or ':port' for the wildcard, "
     "with a decimal port from 0 to 65535"
 )
-_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")  # RFC 1035: a label has up to 63
 _PORT = re.compile(r"[0-9]{1,5}")
 _SCOPE = re.compile(r"[^\s/\[\]%]+")
 _PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))

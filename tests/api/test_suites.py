@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -57,6 +59,14 @@ async def test_the_numbers_of_a_streams_messages_begin_again_after_65535() -> No
             for number in range(count):
                 message = await server.receive()
                 assert (message.data, message.ssn) == (b"%d" % number, number % 65_536)
+
+
+@pytest.mark.parametrize("call", [connect, listen], ids=lambda call: call.__name__)
+async def test_a_name_that_is_unknown_is_quoted(call: Callable[[str], Awaitable[object]]) -> None:
+    # Longer than a name can be: nobody has to be asked.
+    name = "a" * 63 + ".b" * 100
+    with pytest.raises(socket.gaierror, match=f"'{name}'"):
+        await within(call(f"{name}:5000"))
 
 
 DESCRIPTOR_0 = """

@@ -276,7 +276,15 @@ def test_what_was_meant_is_told(read: Callable[[Any], object], address: Any, hin
 
 
 @pytest.mark.parametrize(
-    "address", [("10.0.0.1", 65536), ("10.0.0.1", -1), ("10.0.0.1/", 1), ("1.2.3", 1), ("ho st", 1)]
+    "address",
+    [
+        ("10.0.0.1", 65536),
+        ("10.0.0.1", -1),
+        ("10.0.0.1/", 1),
+        ("1.2.3", 1),
+        ("ho st", 1),
+        ("a" * 64 + ".example", 1),
+    ],
 )
 def test_split_like_quotes_a_malformed_pair(address: tuple[str, int]) -> None:
     with pytest.raises(ValueError, match="is not an address") as caught:

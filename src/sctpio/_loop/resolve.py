@@ -31,5 +31,9 @@ async def resolve_remote(address: AddressLike) -> list[Address]:
 
 async def _lookup(name: str) -> list[str]:
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        # Its own text does not say which name.
+        raise socket.gaierror(error.errno, f"{error.strerror}: {name!r}") from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
