@@ -3,7 +3,8 @@
 import asyncio
 import os
 import random
-from collections.abc import Iterator
+import socket
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -385,6 +386,14 @@ async def test_host_names_are_resolved() -> None:
         async with connect(f"localhost:{listener.port}") as client, await listener.accept() as server:
             await client.send(b"named")
             assert (await server.receive()).data == b"named"
+
+
+@pytest.mark.parametrize("call", [connect, listen], ids=lambda call: call.__name__)
+async def test_a_name_that_is_unknown_is_quoted(call: Callable[[str], Awaitable[object]]) -> None:
+    # Longer than a name can be: nobody has to be asked.
+    name = "a" * 63 + ".b" * 100
+    with pytest.raises(socket.gaierror, match=f"'{name}'"):
+        await within(call(f"{name}:5000"))
 
 
 async def test_a_name_tries_its_next_address_where_the_first_refuses() -> None:

@@ -1,4 +1,4 @@
-"""What comes late or seldom: numbers that wrap, smaller buffers, idle ends, no standard streams."""
+"""What comes late or seldom: numbers that wrap, smaller buffers, idle ends, ports and descriptors again."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sctpio import AutoClose, EndOfAssociation, Mode, ReceiveBuffer, connect, listen
-from support import KIB, LOCAL, Pair, within
+from support import KIB, LOCAL, Pair, Style, within
 
 # So many messages of a stream, and its sequence number begins again.
 NUMBERS = 1 << 16
@@ -53,6 +53,23 @@ async def test_an_idle_association_is_closed_by_itself() -> None:
         for end in (client, server):
             with pytest.raises(EndOfAssociation):
                 await within(end.receive())
+
+
+@pytest.mark.one_loop
+@pytest.mark.both_modes
+async def test_a_client_connects_again_and_again_from_one_port() -> None:
+    async with listen("127.0.0.1:0") as probe:
+        local = str(probe.local_addresses)
+    async with listen("127.0.0.1:0", mode=Style.mode) as listener:
+        for number in range(20):
+            client = await within(connect(listener.local_addresses, local=local))
+            server = await within(listener.accept())
+            await client.send(b"%d" % number)
+            assert (await within(server.receive())).data == b"%d" % number
+            await within(client.close())
+            with pytest.raises(EndOfAssociation):
+                await within(server.receive())
+            await within(server.close())
 
 
 DAEMON = """
