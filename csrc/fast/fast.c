@@ -281,7 +281,16 @@ static PyObject *address_of(Decoder *decoder, const sctpio_record *record)
     return address;
 }
 
-static PyObject *message_of(Decoder *decoder, const sctpio_record *record, const uint8_t *data)
+/* `arena` has the memory that `view` is of. */
+static PyObject *data_of(const sctpio_record *record, PyObject *arena, const Py_buffer *view)
+{
+    /* As a slice of bytes is the bytes themselves if it is all of them. */
+    if (PyBytes_CheckExact(arena) && record->length == (size_t)view->len)
+        return Py_NewRef(arena);
+    return PyBytes_FromStringAndSize((const char *)view->buf + record->offset, record->length);
+}
+
+static PyObject *message_of(Decoder *decoder, const sctpio_record *record, PyObject *arena, const Py_buffer *view)
 {
     const Layout *layout = decoder->layout;
     PyObject *values[FIELDS] = {NULL}, *message;
@@ -289,7 +298,7 @@ static PyObject *message_of(Decoder *decoder, const sctpio_record *record, const
     values[SOURCE] = address_of(decoder, record);
     if (!values[SOURCE])
         return NULL;
-    values[DATA] = PyBytes_FromStringAndSize((const char *)data, record->length);
+    values[DATA] = data_of(record, arena, view);
     values[STREAM] = PyLong_FromLong(record->stream);
     values[PPID] = PyLong_FromUnsignedLong(record->ppid);
     values[SSN] = PyLong_FromLong(record->ssn);
@@ -327,19 +336,20 @@ typedef struct {
     Py_ssize_t lacking, next;
 } Run;
 
-static int add_messages(Decoder *decoder, const Py_buffer *records, Py_ssize_t count, const Py_buffer *arena, Run *run)
+static int add_messages(Decoder *decoder, const Py_buffer *records, Py_ssize_t count, PyObject *arena,
+                        const Py_buffer *view, Run *run)
 {
     for (; run->next < count; run->next++) {
         sctpio_record record; /* a copy: Python that runs meanwhile may receive again */
         memcpy(&record, (const uint8_t *)records->buf + run->next * (Py_ssize_t)sizeof record, sizeof record);
         if (record.msg_flags & SCTPIO_NOTIFICATION)
             break;
-        if (record.offset > (size_t)arena->len || record.length > (size_t)arena->len - record.offset) {
+        if (record.offset > (size_t)view->len || record.length > (size_t)view->len - record.offset) {
             PyErr_Format(PyExc_ValueError, "a record names bytes %u to %llu of an arena of %zd", record.offset,
-                         (unsigned long long)record.offset + record.length, arena->len);
+                         (unsigned long long)record.offset + record.length, view->len);
             return -1;
         }
-        PyObject *message = message_of(decoder, &record, (const uint8_t *)arena->buf + record.offset);
+        PyObject *message = message_of(decoder, &record, arena, view);
         int failed = !message || PyList_Append(run->messages, message);
         Py_XDECREF(message);
         if (failed)
@@ -374,7 +384,7 @@ static PyObject *decoder_messages(PyObject *self, PyObject *const *args, Py_ssiz
     if (run.next < 0 || run.next > count || count > records.len / (Py_ssize_t)sizeof(sctpio_record))
         PyErr_Format(PyExc_ValueError, "records %zd to %zd of %zd", run.next, count,
                      records.len / (Py_ssize_t)sizeof(sctpio_record));
-    else if ((run.messages = PyList_New(0)) && !add_messages((Decoder *)self, &records, count, &arena, &run))
+    else if ((run.messages = PyList_New(0)) && !add_messages((Decoder *)self, &records, count, args[3], &arena, &run))
         result = Py_BuildValue("OKOnn", run.messages, run.size, run.whole ? Py_True : Py_False, run.lacking, run.next);
     Py_XDECREF(run.messages);
     PyBuffer_Release(&arena);
@@ -403,6 +413,73 @@ static PyType_Spec decoder_spec = {
     .basicsize = sizeof(Decoder),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = decoder_slots,
+};
+
+/* A large message is received into bytes of its own */
+
+typedef int (*Receive)(int fd, uint8_t *arena, uint32_t arena_length, sctpio_record *records, uint32_t capacity,
+                       int32_t *state);
+
+static PyObject *receive_own(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    Py_buffer records;
+    PyObject *data, *result = NULL;
+    int32_t state = 0;
+    int count;
+
+    if (nargs != 4)
+        return PyErr_Format(PyExc_TypeError, "receive_own() takes 4 arguments, not %zd", nargs);
+    Receive receive = (Receive)PyLong_AsVoidPtr(args[0]);
+    if (!receive && PyErr_Occurred())
+        return NULL;
+    long fd = PyLong_AsLong(args[1]);
+    if (fd == -1 && PyErr_Occurred())
+        return NULL;
+    Py_ssize_t size = PyLong_AsSsize_t(args[2]);
+    if (size == -1 && PyErr_Occurred())
+        return NULL;
+    if (size < 1 || size > INT32_MAX)
+        return PyErr_Format(PyExc_ValueError, "a message of %zd bytes", size);
+    if (PyObject_GetBuffer(args[3], &records, PyBUF_WRITABLE))
+        return NULL;
+    data = PyBytes_FromStringAndSize(NULL, size);
+    if (!data)
+        goto done;
+    if (records.len < (Py_ssize_t)sizeof(sctpio_record)) {
+        PyErr_Format(PyExc_ValueError, "a record does not fit into %zd bytes", records.len);
+        goto done;
+    }
+    uint8_t *bytes = (uint8_t *)PyBytes_AsString(data);
+    sctpio_record record = {0};
+    /* Nobody else has the bytes or the record yet. */
+    Py_BEGIN_ALLOW_THREADS
+    count = receive((int)fd, bytes, (uint32_t)size, &record, 1, &state);
+    Py_END_ALLOW_THREADS
+    if (count == 1) {
+        if (record.offset || record.length > size) {
+            PyErr_Format(PyExc_ValueError, "a record names bytes %u to %llu of %zd", record.offset,
+                         (unsigned long long)record.offset + record.length, size);
+            goto done;
+        }
+        memcpy(records.buf, &record, sizeof record);
+    } else {
+        record.length = 0;
+    }
+    if (record.length < size)
+        /* As what is queued comes in order, and is read here only, this is where nothing came. */
+        result = Py_BuildValue("iiy#", (int)state, count, (const char *)bytes, (Py_ssize_t)record.length);
+    else
+        result = Py_BuildValue("iiO", (int)state, count, data);
+done:
+    Py_XDECREF(data);
+    PyBuffer_Release(&records);
+    return result;
+}
+
+static PyMethodDef functions[] = {
+    {"receive_own", (PyCFunction)(void (*)(void))receive_own, METH_FASTCALL,
+     "receive_own($module, address, fd, size, records, /)\n--\n\nSee sctpio.stacks.kernel.socket."},
+    {NULL, NULL, 0, NULL},
 };
 
 /* PlainSender: the ordinary messages of one association go to the kernel */
@@ -689,6 +766,7 @@ static struct PyModuleDef module = {
     .m_name = "sctpio._fast",
     .m_doc = "What is slow in Python, in C. Where it was not built, sctpio works without it.",
     .m_size = sizeof(State),
+    .m_methods = functions,
     .m_slots = module_slots,
     .m_traverse = traverse,
     .m_clear = clear,

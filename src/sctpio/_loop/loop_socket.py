@@ -24,7 +24,8 @@ from ..errors import DecodeError
 from ..events import Event, UnknownEvent
 from ..message import Message
 from ..options import ReceiveBuffer
-from ..stacks.base import Outgoing, SendOne, StackSocket
+from ..stacks.base import LARGE, LARGE_SIZE, Outgoing, SendOne, StackSocket
+from ..stacks.native import ARENA, LEAST_ARENA
 from .association import Association
 from .forks import keep_from_children
 from .pace import MUCH, Pace
@@ -180,22 +181,31 @@ class LoopSocket(ABC):
 
     def _read_batch(self, space: int, most: int | None = None) -> int:
         """Take one batch, and return the state after it. Events keep their places among the messages."""
-        state, count, records, arena = self.raw.receive(space, most or self.batch >> self._pace.halvings or 1)
-        done = 0
-        while done < count:
-            messages, size, whole, lacking, done = self._messages_of(records, done, count, arena)
-            if messages:
-                if state == MORE or len(messages) >= MUCH:
-                    self._pace.much()
-                if lacking:
-                    logger.error(
-                        "a message came without its stream and PPID, %d of %d", lacking, len(messages)
-                    )
-                self._take_messages(messages, size, whole)
-            if done < count:
-                self._take_notification(*notification(records, done, arena))
-                done += 1
-        return state
+        most = most or self.batch >> self._pace.halvings or 1
+        while True:
+            state, count, records, arena = self.raw.receive(space, most)
+            done = 0
+            while done < count:
+                messages, size, whole, lacking, done = self._messages_of(records, done, count, arena)
+                if messages:
+                    if state in (MORE, LARGE) or len(messages) >= MUCH:
+                        self._pace.much()
+                    if size >= LARGE_SIZE:
+                        self.raw.has_large = True
+                    if lacking:
+                        logger.error(
+                            "a message came without its stream and PPID, %d of %d", lacking, len(messages)
+                        )
+                    self._take_messages(messages, size, whole)
+                if done < count:
+                    self._take_notification(*notification(records, done, arena))
+                    done += 1
+            if state != LARGE:
+                return state
+            # All together is to be no more than an arena takes.
+            space, most = min(space, ARENA) - len(arena), most - 1
+            if space < LEAST_ARENA or not most or self.raw.fileno() < 0:
+                return MORE
 
     def _read_queued(self) -> int:
         """Read all that is queued now, whatever space there is for it, but no more than the stack can hold:
