@@ -487,29 +487,36 @@ static PyMethodDef functions[] = {
 typedef int (*SendPlain)(int fd, int32_t association_id, const uint8_t *data, uint32_t length, uint16_t stream,
                          uint16_t flags, uint32_t ppid, uint32_t context);
 
+typedef int (*SendBatch)(int fd, const sctpio_target *target, const sctpio_outgoing *messages, uint32_t count,
+                         const uint8_t *data, size_t data_length);
+
 typedef struct {
     PyObject_HEAD
     Layout *of_association, *of_allowance;
     PyObject *association, *up, *queue, *raw, *allowances;
     SendPlain send; /* sctpio_send_plain of the stack */
+    SendBatch send_batch; /* sctpio_send_batch */
 } PlainSender;
 
 /* A larger message goes by cffi, which lets other threads run meanwhile. */
 #define MOST_PLAIN (64 * 1024)
 /* As in stacks/kernel/allowance. */
 #define CHUNK_COST 232
+/* As in _loop/sending. */
+#define BATCH 64
+#define BATCH_BYTES (16 * 1024)
 
 static PyObject *plain_new(PyTypeObject *cls, PyObject *args, PyObject *keywords)
 {
     State *state = PyType_GetModuleState(cls);
     PyObject *of_association, *of_allowance, *association, *up, *queue, *raw, *allowances;
-    unsigned long long address;
-    static char *names[] = {"", "", "", "", "", "", "", "", NULL};
+    unsigned long long address, batch_address;
+    static char *names[] = {"", "", "", "", "", "", "", "", "", NULL};
 
     if (!state
-        || !PyArg_ParseTupleAndKeywords(args, keywords, "O!O!OOO!OO!K:PlainSender", names, state->layout_type,
+        || !PyArg_ParseTupleAndKeywords(args, keywords, "O!O!OOO!OO!KK:PlainSender", names, state->layout_type,
                                         &of_association, state->layout_type, &of_allowance, &association, &up, &PyList_Type,
-                                        &queue, &raw, &PyDict_Type, &allowances, &address))
+                                        &queue, &raw, &PyDict_Type, &allowances, &address, &batch_address))
         return NULL;
     if (is_of(of_association, ASSOCIATION) || is_of(of_allowance, ALLOWANCE))
         return NULL;
@@ -525,6 +532,7 @@ static PyObject *plain_new(PyTypeObject *cls, PyObject *args, PyObject *keywords
         sender->raw = Py_NewRef(raw);
         sender->allowances = Py_NewRef(allowances);
         sender->send = (SendPlain)(uintptr_t)address;
+        sender->send_batch = (SendBatch)(uintptr_t)batch_address;
     }
     return (PyObject *)sender;
 }
@@ -605,24 +613,40 @@ static int add(Count *count, PyObject **slot, long long more)
     return count->value ? 0 : -1;
 }
 
+static long long cost_of(long long size) { return size < CHUNK_COST ? (size + CHUNK_COST + 1) / 2 : size; }
+
+static int left_of(PyObject *allowance, const Layout *layout, long long *left, long long *fragment)
+{
+    return number_in(*slot_of(allowance, layout, LEFT), left) || number_in(*slot_of(allowance, layout, FRAGMENT), fragment)
+               ? -1
+               : 0;
+}
+
+/* Puts new values in, and the old ones where they are released. */
+static void store(Count *counts, int number)
+{
+    for (int each = 0; each < number && counts[each].slot; each++) {
+        PyObject *before = *counts[each].slot;
+        *counts[each].slot = counts[each].value;
+        counts[each].value = before;
+    }
+}
+
 /* Sends a message that was checked and counts it; returns what Python is told, or NULL. */
-static PyObject *send_counted(PlainSender *sender, PyObject *allowance, PyObject *data, long long fd, uint16_t stream,
-                              uint16_t flags, uint32_t ppid, uint32_t context)
+static PyObject *send_counted(PlainSender *sender, PyObject *allowance, PyObject *data, long long fd, long long id,
+                              uint16_t stream, uint16_t flags, uint32_t ppid, uint32_t context)
 {
     PyObject *association = sender->association, *result = NULL;
     const Layout *own = sender->of_association, *of_allowance = sender->of_allowance;
     Py_ssize_t size = PyBytes_Size(data);
     Count counts[5] = {{NULL, NULL}};
-    long long id;
 
-    if (number_in(*slot_of(association, own, ID), &id)
-        || add(&counts[0], slot_of(association, own, MESSAGES_SENT), 1)
+    if (add(&counts[0], slot_of(association, own, MESSAGES_SENT), 1)
         || add(&counts[1], slot_of(association, own, BYTES_SENT), size))
         goto done;
     if (allowance) {
-        long long takes = size < CHUNK_COST ? (size + CHUNK_COST + 1) / 2 : size, left, fragment;
-        if (number_in(*slot_of(allowance, of_allowance, LEFT), &left)
-            || number_in(*slot_of(allowance, of_allowance, FRAGMENT), &fragment))
+        long long takes = cost_of(size), left, fragment;
+        if (left_of(allowance, of_allowance, &left, &fragment))
             goto done;
         /* The next like it has to fit as well: else this one asks for its SACK, or the kernel is asked first. */
         if (left < 2 * takes || fragment < 1) {
@@ -640,12 +664,7 @@ static PyObject *send_counted(PlainSender *sender, PyObject *allowance, PyObject
         result = code == -EAGAIN ? Py_NewRef(Py_False) : PyLong_FromLong(code);
         goto done;
     }
-    /* The old values are what is released below. */
-    for (int each = 0; each < 5 && counts[each].slot; each++) {
-        PyObject *before = *counts[each].slot;
-        *counts[each].slot = counts[each].value;
-        counts[each].value = before;
-    }
+    store(counts, 5);
     result = Py_NewRef(Py_True);
 done:
     for (int each = 0; each < 5; each++)
@@ -653,13 +672,43 @@ done:
     return result;
 }
 
+/* What sending needs of the association and its socket. Gives 1, 0 if Python has to send, or -1; a new reference to
+ * the allowance, or NULL where there is none. */
+static int look(PlainSender *sender, State *state, long long stream, long long *fd, long long *id, PyObject **allowance)
+{
+    PyObject **slots = (PyObject **)sender->association;
+    const uint16_t *words = sender->of_association->words;
+    long long streams, fills;
+
+    *allowance = NULL;
+    if (number_in(slots[words[OUTBOUND_STREAMS]], &streams))
+        return -1;
+    if (slots[words[STATE]] != sender->up || stream >= streams)
+        return 0;
+    if (number_at(sender->raw, state->of_socket[FILLS_POLICY], &fills)
+        || number_at(sender->raw, state->of_socket[DESCRIPTOR], fd))
+        return -1;
+    if (fills || !slots[words[ID]])
+        return 0;
+    if (number_in(slots[words[ID]], id))
+        return -1;
+    PyObject *found = PyDict_GetItemWithError(sender->allowances, slots[words[ID]]);
+    if (!found)
+        return PyErr_Occurred() ? -1 : 1;
+    if (!PyObject_TypeCheck(found, sender->of_allowance->type)) {
+        PyErr_Format(PyExc_TypeError, "%R is not of the class that the layout is of", found);
+        return -1;
+    }
+    *allowance = Py_NewRef(found);
+    return 1;
+}
+
 static PyObject *plain_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     PlainSender *sender = (PlainSender *)self;
     State *state = PyType_GetModuleState(Py_TYPE(self));
-    PyObject **slots = (PyObject **)sender->association;
-    const uint16_t *words = sender->of_association->words;
-    long long streams, stream, ppid, context, fd, fills;
+    long long stream, ppid, context, fd, id;
+    PyObject *allowance;
 
     if (!state)
         return NULL;
@@ -671,25 +720,140 @@ static PyObject *plain_send(PyObject *self, PyObject *const *args, Py_ssize_t na
         || (unordered != Py_True && unordered != Py_False) || !is_plain_number(args[1], UINT16_MAX, &stream)
         || !is_plain_number(args[2], UINT32_MAX, &ppid) || !is_plain_number(args[4], UINT32_MAX, &context))
         Py_RETURN_NONE;
-    if (number_in(slots[words[OUTBOUND_STREAMS]], &streams))
+    switch (look(sender, state, stream, &fd, &id, &allowance)) {
+    case -1:
         return NULL;
-    if (slots[words[STATE]] != sender->up || stream >= streams)
+    case 0:
         Py_RETURN_NONE;
+    }
+    PyObject *result = NULL;
     if (PyList_Size(sender->queue))
-        Py_RETURN_FALSE;
-    if (number_at(sender->raw, state->of_socket[FILLS_POLICY], &fills)
-        || number_at(sender->raw, state->of_socket[DESCRIPTOR], &fd))
+        result = Py_NewRef(Py_False);
+    else
+        result = send_counted(sender, allowance, data, fd, id, (uint16_t)stream,
+                              unordered == Py_True ? SCTPIO_UNORDERED : 0, (uint32_t)ppid, (uint32_t)context);
+    Py_XDECREF(allowance);
+    return result;
+}
+
+/* A batch, copied: what is sent while other threads run. */
+typedef struct {
+    sctpio_outgoing messages[BATCH];
+    uint8_t data[BATCH_BYTES];
+    uint32_t count;
+    size_t size;
+} Outgoing;
+
+/* Takes messages like the first as far as a batch goes and the list has ordinary ones. */
+static void fill(Outgoing *batch, PyObject *list, Py_ssize_t first, const sctpio_outgoing *like)
+{
+    Py_ssize_t end = PyList_Size(list);
+
+    batch->count = 0;
+    batch->size = 0;
+    for (Py_ssize_t each = first; each < end && batch->count < BATCH; each++) {
+        PyObject *data = PyList_GetItem(list, each);
+        if (!PyBytes_CheckExact(data))
+            break;
+        size_t size = (size_t)PyBytes_Size(data);
+        if (!size || size > BATCH_BYTES - batch->size)
+            break;
+        memcpy(batch->data + batch->size, PyBytes_AsString(data), size);
+        batch->messages[batch->count] = *like;
+        batch->messages[batch->count++].length = (uint32_t)size;
+        batch->size += size;
+    }
+}
+
+/* Tells whether the peer can take all of a batch, and one more like the last of it; -1 for an error. */
+static int fits(const PlainSender *sender, PyObject *allowance, const Outgoing *batch)
+{
+    long long left, fragment, takes = 0;
+
+    if (!allowance)
+        return 1;
+    if (left_of(allowance, sender->of_allowance, &left, &fragment))
+        return -1;
+    for (uint32_t each = 0; each < batch->count; each++)
+        takes += cost_of(batch->messages[each].length);
+    return takes + cost_of(batch->messages[batch->count - 1].length) <= left && fragment >= 1;
+}
+
+/* Counts the first messages of a batch, which were sent: 0, or -1. */
+static int count_sent(const PlainSender *sender, PyObject *allowance, const Outgoing *batch, uint32_t sent)
+{
+    PyObject *association = sender->association;
+    const Layout *own = sender->of_association, *of_allowance = sender->of_allowance;
+    long long size = 0, takes = 0, chunks = 0, left, fragment = 1;
+    Count counts[5] = {{NULL, NULL}};
+    int failed = -1;
+
+    if (allowance && left_of(allowance, of_allowance, &left, &fragment))
+        return -1;
+    for (uint32_t each = 0; each < sent; each++) {
+        uint32_t length = batch->messages[each].length;
+        size += length;
+        takes += cost_of(length);
+        chunks += (length + fragment - 1) / fragment;
+    }
+    if (!add(&counts[0], slot_of(association, own, MESSAGES_SENT), sent)
+        && !add(&counts[1], slot_of(association, own, BYTES_SENT), size)
+        && (!allowance
+            || (!add(&counts[2], slot_of(allowance, of_allowance, LEFT), -takes)
+                && !add(&counts[3], slot_of(allowance, of_allowance, BYTES), size)
+                && !add(&counts[4], slot_of(allowance, of_allowance, CHUNKS), chunks)))) {
+        store(counts, 5);
+        failed = 0;
+    }
+    for (int each = 0; each < 5; each++)
+        Py_XDECREF(counts[each].value);
+    return failed;
+}
+
+static PyObject *plain_send_many(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PlainSender *sender = (PlainSender *)self;
+    State *state = PyType_GetModuleState(Py_TYPE(self));
+    long long first, stream, flags, ppid, fd, id;
+    PyObject *allowance, *result = NULL;
+    Outgoing batch;
+    int sent;
+
+    if (!state)
         return NULL;
-    if (fills || !slots[words[ID]])
-        Py_RETURN_NONE;
-    PyObject *allowance = PyDict_GetItemWithError(sender->allowances, slots[words[ID]]);
-    if (!allowance && PyErr_Occurred())
+    if (nargs != 6)
+        return PyErr_Format(PyExc_TypeError, "send_many() takes 6 arguments, not %zd", nargs);
+    PyObject *list = args[0], *bundle = args[5];
+
+    if (!PyList_CheckExact(list) || (bundle != Py_True && bundle != Py_False)
+        || !is_plain_number(args[1], PY_SSIZE_T_MAX, &first) || !is_plain_number(args[2], UINT16_MAX, &stream)
+        || !is_plain_number(args[3], UINT16_MAX, &flags) || !is_plain_number(args[4], UINT32_MAX, &ppid)
+        || PyList_Size(sender->queue))
+        return PyLong_FromLong(0);
+    switch (look(sender, state, stream, &fd, &id, &allowance)) {
+    case -1:
         return NULL;
-    if (allowance && !PyObject_TypeCheck(allowance, sender->of_allowance->type))
-        return PyErr_Format(PyExc_TypeError, "%R is not of the class that the layout is of", allowance);
-    Py_XINCREF(allowance);
-    PyObject *result = send_counted(sender, allowance, data, fd, (uint16_t)stream,
-                                    unordered == Py_True ? SCTPIO_UNORDERED : 0, (uint32_t)ppid, (uint32_t)context);
+    case 0:
+        return PyLong_FromLong(0);
+    }
+    sctpio_target target = {.association_id = (int32_t)id, .auth_key = -1, .bundle = bundle == Py_True};
+    sctpio_outgoing like = {.ppid = (uint32_t)ppid, .stream = (uint16_t)stream, .flags = (uint16_t)flags};
+    fill(&batch, list, first, &like);
+    int fit = batch.count ? fits(sender, allowance, &batch) : 0;
+    if (fit != 1) {
+        if (!fit)
+            result = PyLong_FromLong(0);
+        goto done;
+    }
+    SendBatch send_batch = sender->send_batch;
+    Py_BEGIN_ALLOW_THREADS
+    sent = send_batch((int)fd, &target, batch.messages, batch.count, batch.data, batch.size);
+    Py_END_ALLOW_THREADS
+    if (sent > (int)batch.count)
+        PyErr_Format(PyExc_ValueError, "%d messages of %u were sent", sent, batch.count);
+    else if (sent <= 0 || !count_sent(sender, allowance, &batch, (uint32_t)sent))
+        result = PyLong_FromLong(sent == -EAGAIN ? 0 : sent);
+done:
     Py_XDECREF(allowance);
     return result;
 }
@@ -697,11 +861,13 @@ static PyObject *plain_send(PyObject *self, PyObject *const *args, Py_ssize_t na
 static PyMethodDef plain_methods[] = {
     {"send", (PyCFunction)(void (*)(void))plain_send, METH_FASTCALL,
      "send($self, data, stream, ppid, unordered, context, /)\n--\n\nSee sctpio._loop.plain."},
+    {"send_many", (PyCFunction)(void (*)(void))plain_send_many, METH_FASTCALL,
+     "send_many($self, messages, first, stream, flags, ppid, bundle, /)\n--\n\nSee sctpio._loop.plain."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot plain_slots[] = {
-    {Py_tp_doc, "PlainSender(of_association, of_allowance, association, up, queue, raw, allowances, address)\n--\n\nSee sctpio._loop.plain."},
+    {Py_tp_doc, "PlainSender(of_association, of_allowance, association, up, queue, raw, allowances, address, batch_address)\n--\n\nSee sctpio._loop.plain."},
     {Py_tp_new, plain_new},
     {Py_tp_dealloc, release},
     {Py_tp_traverse, plain_traverse},

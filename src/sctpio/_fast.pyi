@@ -34,6 +34,10 @@ class PlainSender:
         raw: object,
         allowances: dict[int, Any],
         address: int,
+        batch_address: int,
         /,
     ) -> PlainSender: ...
     def send(self, data: object, stream: int, ppid: int, unordered: bool, context: int, /) -> int | None: ...
+    def send_many(
+        self, messages: list[Any], first: int, stream: int, flags: int, ppid: int, bundle: bool, /
+    ) -> int: ...

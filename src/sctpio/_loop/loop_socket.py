@@ -16,7 +16,7 @@ import logging
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._abi.contract import MORE, MSG_EOR, RECORDS
 from ..address import Address
@@ -30,9 +30,11 @@ from .association import Association
 from .forks import keep_from_children
 from .pace import MUCH, Pace
 from .per_loop import of_loop
-from .plain import PlainSend
 from .records import decoder, notification
 from .waiting import Sleepers, Waiters, call
+
+if TYPE_CHECKING:
+    from .._fast import PlainSender
 
 logger = logging.getLogger("sctpio")
 
@@ -272,8 +274,8 @@ class LoopSocket(ABC):
     def sender(self, association: Association) -> SendOne:
         """Return the function that tries to send one message of an association."""
 
-    def plain(self, association: Association) -> PlainSend | None:
-        """Return what sends an ordinary message in C; None where there is no such."""
+    def plain(self, association: Association) -> "PlainSender | None":
+        """Return what sends ordinary messages in C; None where there is no such."""
         return None
 
     @abstractmethod

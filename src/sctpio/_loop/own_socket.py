@@ -8,6 +8,7 @@ closed at once; messages that were received stay readable.
 import asyncio
 import errno
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .._abi.contract import EOF, MORE
 from ..address import Address
@@ -17,8 +18,11 @@ from ..message import Message
 from ..stacks.base import EndWatch, Outgoing, SendOne, StackSocket, alive
 from .association import UP, Association, ended_by
 from .loop_socket import MOST_STALL_PAUSE, STALL_PAUSE, WATCH_PAUSE, LoopSocket
-from .plain import PlainSend, plain_sender
+from .plain import plain_sender
 from .waiting import call
+
+if TYPE_CHECKING:
+    from .._fast import PlainSender
 
 # The state of a batch that left nothing in the socket.
 DRAINED = -errno.EAGAIN
@@ -226,8 +230,8 @@ class OwnSocket(LoopSocket):
         """Return the function that tries to send one message: the stack's own."""
         return self.raw.send
 
-    def plain(self, association: Association) -> PlainSend | None:
-        """Return what sends an ordinary message in C; None where there is no such."""
+    def plain(self, association: Association) -> "PlainSender | None":
+        """Return what sends ordinary messages in C; None where there is no such."""
         return plain_sender(association, self.raw)
 
     def check_path(self, association: Association, path: Address) -> None:

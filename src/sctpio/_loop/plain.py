@@ -1,28 +1,29 @@
-"""An ordinary message is checked, sent and counted by one call into C, where the accelerator is used.
+"""Ordinary messages are checked, sent and counted by one call into C, where the accelerator is used.
 
-It does what `Sender.send_plain` and the kernel's `send` do in Python, and leaves to them what is out of the
-ordinary: this is for a socket of one association of the kernel's. Nothing runs in between, so a message that
-was sent is counted.
+It does what `Sender.send_plain`, `Sender.send_many` and the kernel's socket do in Python, and leaves to them
+what is out of the ordinary: this is for a socket of one association of the kernel's. What was sent is
+counted, as no signal handler runs in between.
 """
 
-from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from .._accelerator import compiled
-from ..stacks.base import Buffer, StackSocket
+from ..stacks.base import StackSocket
 from .association import UP, Association
 
 if TYPE_CHECKING:
-    from .._fast import Layout
-
-# Takes data, stream, ppid, unordered and context. Returns True if it was sent, False if there is no space or
-# tasks wait, a negative errno, or None for what is to be sent in Python.
-PlainSend: TypeAlias = Callable[[Buffer, int, int, bool, int], int | None]
+    from .._fast import Layout, PlainSender
 
 
-def plain_sender(association: Association, raw: StackSocket) -> PlainSend | None:
-    """Return what sends ordinary messages; None without the accelerator, or where the stack has no such."""
+def plain_sender(association: Association, raw: StackSocket) -> "PlainSender | None":
+    """Return what sends ordinary messages; None without the accelerator, or where the stack has no such.
+
+    Its `send` returns True if the message was sent, False if there is no space or tasks wait, a negative
+    errno, or None for what is to be sent in Python. Its `send_many` takes a list, and where to begin in it.
+    It returns how many messages from there one call has sent, 0 if what is there is to be sent in Python, or
+    a negative errno.
+    """
     call = raw.plain_call()
     if compiled is None or call is None:
         return None
@@ -35,7 +36,8 @@ def plain_sender(association: Association, raw: StackSocket) -> PlainSend | None
         raw,
         call.allowances,
         call.address,
-    ).send
+        call.batch_address,
+    )
 
 
 @cache

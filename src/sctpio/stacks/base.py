@@ -97,13 +97,14 @@ class EndWatch(Protocol):
 
 
 class PlainCall(NamedTuple):
-    """What the accelerator needs for sending as the kernel's `send` does.
+    """What the accelerator needs for sending as the kernel's `send` and `send_batch` do.
 
-    The address of sctpio_send_plain, and what the peer of each association can take, by its id (see
-    `kernel.allowance`), with the class of that.
+    The addresses of sctpio_send_plain and sctpio_send_batch, and what the peer of each association can take,
+    by its id (see `kernel.allowance`), with the class of that.
     """
 
     address: int
+    batch_address: int
     allowances: dict[int, Any]
     allowance: type
 

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from ._kernel import FFI, CData, Contract
 
 # The bytes of the arena that a receive call is offered at least, so that a large message does not come in
-# many small parts when the receive buffer is nearly full; and all of it, so the most that one call brings. After a
-# message of 256 KiB the first is left, so the same call finds that nothing follows.
+# many small parts when the receive buffer is nearly full; and all of it, so the most that one call brings.
+# After a message of 256 KiB the first is left, so the same call finds that nothing follows.
 LEAST_ARENA = 64 * 1024
 ARENA = 256 * 1024 + LEAST_ARENA
 

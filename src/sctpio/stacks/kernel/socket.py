@@ -39,6 +39,7 @@ NAME = "kernel"
 
 RECEIVE_ADDRESS = int(ffi.cast("uintptr_t", ffi.addressof(lib, "sctpio_receive")))
 PLAIN_ADDRESS = int(ffi.cast("uintptr_t", ffi.addressof(lib, "sctpio_send_plain")))
+BATCH_ADDRESS = int(ffi.cast("uintptr_t", ffi.addressof(lib, "sctpio_send_batch")))
 SCTP = 132
 SCTP_GET_PEER_ADDR_INFO = 15
 CLOCK_MONOTONIC_COARSE = 6
@@ -257,7 +258,7 @@ class KernelSocket(NativeSocket):
 
     def plain_call(self) -> PlainCall | None:
         """Return what the accelerator sends ordinary messages with."""
-        return PlainCall(PLAIN_ADDRESS, self._allowances, Allowance)
+        return PlainCall(PLAIN_ADDRESS, BATCH_ADDRESS, self._allowances, Allowance)
 
     def send_batch(self, association_id: int, messages: Sequence[Outgoing], bundle: bool) -> int:
         """Send messages with one call, as many as the peer can take; see `NativeSocket.send_batch`."""
