@@ -31,21 +31,49 @@ static const char *const MESSAGE_NAMES[] = {
     "data", "stream", "ppid", "ssn", "tsn", "cumulative_tsn", "unordered", "context", "association_id", "source", "complete",
 };
 
-/* What PlainSender reads and writes. */
-enum { ID, STATE, OUTBOUND_STREAMS, MESSAGES_SENT, BYTES_SENT, OF_ASSOCIATION };
+/* What PlainSender and Reading read and write. */
+enum {
+    ID,
+    STATE,
+    OUTBOUND_STREAMS,
+    MESSAGES_SENT,
+    BYTES_SENT,
+    MESSAGES_RECEIVED,
+    BYTES_RECEIVED,
+    PARTIALS,
+    UNREAD,
+    OF_ASSOCIATION
+};
 
-static const char *const ASSOCIATION_NAMES[] = {"id", "state", "outbound_streams", "messages_sent", "bytes_sent"};
+static const char *const ASSOCIATION_NAMES[] = {
+    "id", "state", "outbound_streams", "messages_sent", "bytes_sent", "messages_received", "bytes_received", "partials", "unread",
+};
+
+enum { SIZE, CLAIMED, INBOX, OF_UNREAD };
+
+static const char *const UNREAD_NAMES[] = {"size", "claimed", "inbox"};
+
+enum { MESSAGES, FRESH, OF_INBOX };
+
+static const char *const INBOX_NAMES[] = {"messages", "fresh"};
+
+enum { OPEN, MOST_SIZE, OF_PARTIALS };
+
+static const char *const PARTIALS_NAMES[] = {"open", "max_message_size"};
 
 enum { LEFT, BYTES, CHUNKS, FRAGMENT, OF_ALLOWANCE };
 
 static const char *const ALLOWANCE_NAMES[] = {"left", "bytes", "chunks", "fragment"};
 
-enum { DESCRIPTOR, FILLS_POLICY, OF_SOCKET };
+/* Attributes of a socket, of its thread's memory, and of a deque. */
+enum { DESCRIPTOR, FILLS_POLICY, BATCHES, MEMORY, SCRATCH, RECORD_BYTES, ARENA_BYTES, EXTEND, OF_SOCKET };
 
-static const char *const SOCKET_NAMES[] = {"_fd", "_fills_policy"};
+static const char *const SOCKET_NAMES[] = {
+    "_fd", "_fills_policy", "batches", "_memory", "scratch", "record_bytes", "arena_bytes", "extend",
+};
 
 /* What a class can be to this module, and the slots that it has then. */
-typedef enum { MESSAGE, ASSOCIATION, ALLOWANCE, KINDS } Kind;
+typedef enum { MESSAGE, ASSOCIATION, ALLOWANCE, ALL_UNREAD, ONE_INBOX, ALL_PARTIALS, KINDS } Kind;
 
 static const struct {
     const char *name;
@@ -55,11 +83,14 @@ static const struct {
     {"message", MESSAGE_NAMES, FIELDS},
     {"association", ASSOCIATION_NAMES, OF_ASSOCIATION},
     {"allowance", ALLOWANCE_NAMES, OF_ALLOWANCE},
+    {"unread", UNREAD_NAMES, OF_UNREAD},
+    {"inbox", INBOX_NAMES, OF_INBOX},
+    {"partials", PARTIALS_NAMES, OF_PARTIALS},
 };
 
 /* Of the module. */
 typedef struct {
-    PyObject *layout_type;
+    PyObject *layout_type, *decoder_type;
     PyObject *of_socket[OF_SOCKET];
 } State;
 
@@ -132,7 +163,7 @@ static PyObject *layout_new(PyTypeObject *cls, PyObject *args, PyObject *keyword
     while (kind < KINDS && strcmp(name, KIND[kind].name))
         kind++;
     if (kind == KINDS)
-        return PyErr_Format(PyExc_ValueError, "a layout is of a message, an association or an allowance, not of: %s", name);
+        return PyErr_Format(PyExc_ValueError, "a layout is of a message, association, allowance, unread, inbox or partials, not of: %s", name);
     /* An instance of such a class needs no more than its memory. */
     if (!(PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE) || PyType_GetSlot(type, Py_tp_base) != (void *)&PyBaseObject_Type) {
         PyErr_Format(PyExc_TypeError, "%R is not a class that is written in Python and has no base", type);
@@ -204,6 +235,67 @@ static int is_of(PyObject *layout, Kind kind)
         return 0;
     PyErr_Format(PyExc_TypeError, "a layout of an object of kind %s is needed", KIND[kind].name);
     return -1;
+}
+
+/* Slots and numbers */
+
+static PyObject **slot_of(PyObject *owner, const Layout *layout, int which)
+{
+    return (PyObject **)owner + layout->words[which];
+}
+
+static int number_in(PyObject *value, long long *number)
+{
+    if (!value || !PyLong_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "a number that sending needs is none");
+        return -1;
+    }
+    *number = PyLong_AsLongLong(value);
+    return *number == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+static int number_at(PyObject *owner, PyObject *name, long long *number)
+{
+    PyObject *value = PyObject_GetAttr(owner, name);
+    int failed = !value || number_in(value, number);
+    Py_XDECREF(value);
+    return failed ? -1 : 0;
+}
+
+/* Tells whether it is an int, of no subclass, from 0 to `most`. */
+static int is_plain_number(PyObject *value, long long most, long long *number)
+{
+    int overflow = 0;
+
+    if (!PyLong_CheckExact(value))
+        return 0;
+    *number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    return !overflow && *number >= 0 && *number <= most;
+}
+
+/* What is counted: new values are made before a message is sent, and stored once it was. */
+typedef struct {
+    PyObject **slot, *value;
+} Count;
+
+static int add(Count *count, PyObject **slot, long long more)
+{
+    long long before;
+
+    if (number_in(*slot, &before))
+        return -1;
+    *count = (Count){slot, PyLong_FromLongLong(before + more)};
+    return count->value ? 0 : -1;
+}
+
+/* Puts new values in, and the old ones where they are released. */
+static void store(Count *counts, int number)
+{
+    for (int each = 0; each < number && counts[each].slot; each++) {
+        PyObject *before = *counts[each].slot;
+        *counts[each].slot = counts[each].value;
+        counts[each].value = before;
+    }
 }
 
 /* Decoder: the records of one socket become messages */
@@ -564,55 +656,6 @@ static int plain_clear(PyObject *self)
     return 0;
 }
 
-static PyObject **slot_of(PyObject *owner, const Layout *layout, int which)
-{
-    return (PyObject **)owner + layout->words[which];
-}
-
-static int number_in(PyObject *value, long long *number)
-{
-    if (!value || !PyLong_Check(value)) {
-        PyErr_SetString(PyExc_TypeError, "a number that sending needs is none");
-        return -1;
-    }
-    *number = PyLong_AsLongLong(value);
-    return *number == -1 && PyErr_Occurred() ? -1 : 0;
-}
-
-static int number_at(PyObject *owner, PyObject *name, long long *number)
-{
-    PyObject *value = PyObject_GetAttr(owner, name);
-    int failed = !value || number_in(value, number);
-    Py_XDECREF(value);
-    return failed ? -1 : 0;
-}
-
-/* Tells whether it is an int, of no subclass, from 0 to `most`. */
-static int is_plain_number(PyObject *value, long long most, long long *number)
-{
-    int overflow = 0;
-
-    if (!PyLong_CheckExact(value))
-        return 0;
-    *number = PyLong_AsLongLongAndOverflow(value, &overflow);
-    return !overflow && *number >= 0 && *number <= most;
-}
-
-/* What is counted: new values are made before a message is sent, and stored once it was. */
-typedef struct {
-    PyObject **slot, *value;
-} Count;
-
-static int add(Count *count, PyObject **slot, long long more)
-{
-    long long before;
-
-    if (number_in(*slot, &before))
-        return -1;
-    *count = (Count){slot, PyLong_FromLongLong(before + more)};
-    return count->value ? 0 : -1;
-}
-
 static long long cost_of(long long size) { return size < CHUNK_COST ? (size + CHUNK_COST + 1) / 2 : size; }
 
 static int left_of(PyObject *allowance, const Layout *layout, long long *left, long long *fragment)
@@ -620,16 +663,6 @@ static int left_of(PyObject *allowance, const Layout *layout, long long *left, l
     return number_in(*slot_of(allowance, layout, LEFT), left) || number_in(*slot_of(allowance, layout, FRAGMENT), fragment)
                ? -1
                : 0;
-}
-
-/* Puts new values in, and the old ones where they are released. */
-static void store(Count *counts, int number)
-{
-    for (int each = 0; each < number && counts[each].slot; each++) {
-        PyObject *before = *counts[each].slot;
-        *counts[each].slot = counts[each].value;
-        counts[each].value = before;
-    }
 }
 
 /* Sends a message that was checked and counts it; returns what Python is told, or NULL. */
@@ -883,6 +916,309 @@ static PyType_Spec plain_spec = {
     .slots = plain_slots,
 };
 
+/* Reading: the ordinary messages of one association come from the kernel */
+
+typedef struct {
+    PyObject_HEAD
+    Layout *of_association, *of_unread, *of_inbox, *of_partials;
+    PyObject *up, *deque, *nothing;
+    Receive receive; /* sctpio_receive of the stack */
+} Reading;
+
+/* As in stacks/base, stacks/native and _loop/unread. */
+#define LARGE_SIZE (64 * 1024)
+#define LEAST_ARENA (64 * 1024)
+#define MESSAGE_OVERHEAD 256
+
+static PyObject *reading_new(PyTypeObject *cls, PyObject *args, PyObject *keywords)
+{
+    State *state = PyType_GetModuleState(cls);
+    PyObject *layouts[4], *up, *deque, *nothing;
+    unsigned long long address;
+    static const Kind kinds[] = {ASSOCIATION, ALL_UNREAD, ONE_INBOX, ALL_PARTIALS};
+    static char *names[] = {"", "", "", "", "", "", "", "", NULL};
+
+    if (!state
+        || !PyArg_ParseTupleAndKeywords(args, keywords, "O!O!O!O!OOOK:Reading", names, state->layout_type, &layouts[0],
+                                        state->layout_type, &layouts[1], state->layout_type, &layouts[2], state->layout_type,
+                                        &layouts[3], &up, &deque, &nothing, &address))
+        return NULL;
+    for (int each = 0; each < 4; each++) {
+        if (is_of(layouts[each], kinds[each]))
+            return NULL;
+    }
+    Reading *reading = (Reading *)PyType_GenericAlloc(cls, 0);
+    if (reading) {
+        reading->of_association = (Layout *)Py_NewRef(layouts[0]);
+        reading->of_unread = (Layout *)Py_NewRef(layouts[1]);
+        reading->of_inbox = (Layout *)Py_NewRef(layouts[2]);
+        reading->of_partials = (Layout *)Py_NewRef(layouts[3]);
+        reading->up = Py_NewRef(up);
+        reading->deque = Py_NewRef(deque);
+        reading->nothing = Py_NewRef(nothing);
+        reading->receive = (Receive)(uintptr_t)address;
+    }
+    return (PyObject *)reading;
+}
+
+static int reading_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Reading *reading = (Reading *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(reading->of_association);
+    Py_VISIT(reading->of_unread);
+    Py_VISIT(reading->of_inbox);
+    Py_VISIT(reading->of_partials);
+    Py_VISIT(reading->up);
+    Py_VISIT(reading->deque);
+    Py_VISIT(reading->nothing);
+    return 0;
+}
+
+static int reading_clear(PyObject *self)
+{
+    Reading *reading = (Reading *)self;
+    Py_CLEAR(reading->of_association);
+    Py_CLEAR(reading->of_unread);
+    Py_CLEAR(reading->of_inbox);
+    Py_CLEAR(reading->of_partials);
+    Py_CLEAR(reading->up);
+    Py_CLEAR(reading->deque);
+    Py_CLEAR(reading->nothing);
+    return 0;
+}
+
+/* Where messages go. The references are borrowed: from what the association has. */
+typedef struct {
+    PyObject *unread, *inbox;
+    long long most; /* the size of a message */
+} Place;
+
+static int is_exactly(PyObject *object, const Layout *layout)
+{
+    if (object && Py_TYPE(object) == layout->type)
+        return 1;
+    PyErr_Format(PyExc_TypeError, "an object of kind %s is missing", KIND[layout->kind].name);
+    return 0;
+}
+
+/* Finds where ordinary messages go: 1, 0 if they go another way, or -1. */
+static int find_place(const Reading *reading, PyObject *association, Place *place)
+{
+    /* One of a subclass tells of each message. */
+    if (Py_TYPE(association) != reading->of_association->type
+        || *slot_of(association, reading->of_association, STATE) != reading->up)
+        return 0;
+    PyObject *partials = *slot_of(association, reading->of_association, PARTIALS);
+    place->unread = *slot_of(association, reading->of_association, UNREAD);
+    if (!is_exactly(partials, reading->of_partials) || !is_exactly(place->unread, reading->of_unread))
+        return -1;
+    PyObject *open = *slot_of(partials, reading->of_partials, OPEN);
+    PyObject *claimed = *slot_of(place->unread, reading->of_unread, CLAIMED);
+    place->inbox = *slot_of(place->unread, reading->of_unread, INBOX);
+    if (!is_exactly(place->inbox, reading->of_inbox)
+        || number_in(*slot_of(partials, reading->of_partials, MOST_SIZE), &place->most))
+        return -1;
+    return open && PyDict_CheckExact(open) && !PyDict_Size(open) && claimed && PyDict_CheckExact(claimed)
+           && !PyDict_Size(claimed);
+}
+
+/* Puts a run of whole messages into the inbox, and counts them: 1, 0 if they go another way now, or -1. */
+static int feed(const Reading *reading, State *state, PyObject *association, const Run *run, Py_ssize_t count)
+{
+    PyObject *fresh_deque = NULL, *extended = NULL, *messages;
+    Count counts[3] = {{NULL, NULL}};
+    Place place;
+    int result = find_place(reading, association, &place);
+
+    if (result == 1 && *slot_of(place.inbox, reading->of_inbox, MESSAGES) == reading->nothing) {
+        fresh_deque = PyObject_CallNoArgs(reading->deque);
+        /* What the collector has called meanwhile may have changed it. */
+        result = fresh_deque ? find_place(reading, association, &place) : -1;
+    }
+    if (result == 1 && run->size > (unsigned long long)place.most)
+        result = 0;
+    if (result != 1)
+        goto done;
+    result = -1;
+    const Layout *own = reading->of_association;
+    if (add(&counts[0], slot_of(association, own, MESSAGES_RECEIVED), count)
+        || add(&counts[1], slot_of(association, own, BYTES_RECEIVED), (long long)run->size)
+        || add(&counts[2], slot_of(place.unread, reading->of_unread, SIZE), (long long)run->size + count * MESSAGE_OVERHEAD))
+        goto done;
+    PyObject **slot = slot_of(place.inbox, reading->of_inbox, MESSAGES);
+    if (fresh_deque && *slot == reading->nothing) {
+        messages = *slot;
+        *slot = fresh_deque;
+        fresh_deque = messages;
+    }
+    /* A deque takes what a list has without a call into Python. */
+    extended = PyObject_CallMethodObjArgs(*slot, state->of_socket[EXTEND], run->messages, NULL);
+    if (!extended)
+        goto done;
+    store(counts, 3);
+    slot = slot_of(place.inbox, reading->of_inbox, FRESH);
+    messages = *slot;
+    *slot = Py_NewRef(Py_True);
+    Py_XDECREF(messages);
+    result = 1;
+done:
+    for (int each = 0; each < 3; each++)
+        Py_XDECREF(counts[each].value);
+    Py_XDECREF(extended);
+    Py_XDECREF(fresh_deque);
+    return result;
+}
+
+static int is_ordinary(const sctpio_record *record)
+{
+    return record->msg_flags == SCTPIO_EOR && record->length < LARGE_SIZE;
+}
+
+/* A socket's memory for a batch. */
+typedef struct {
+    PyObject *records, *arena;
+    Py_buffer record_view, arena_view;
+} Memory;
+
+static int attribute(PyObject *owner, PyObject *name, PyObject **value)
+{
+    *value = PyObject_GetAttr(owner, name);
+    return *value ? 0 : -1;
+}
+
+static void leave_memory(Memory *memory)
+{
+    if (memory->record_view.obj)
+        PyBuffer_Release(&memory->record_view);
+    if (memory->arena_view.obj)
+        PyBuffer_Release(&memory->arena_view);
+    Py_XDECREF(memory->records);
+    Py_XDECREF(memory->arena);
+}
+
+/* Finds the memory of this thread. */
+static int enter_memory(State *state, PyObject *raw, Memory *memory)
+{
+    PyObject *each_threads = NULL, *scratch = NULL;
+    int failed = attribute(raw, state->of_socket[MEMORY], &each_threads)
+                 || attribute(each_threads, state->of_socket[SCRATCH], &scratch)
+                 || attribute(scratch, state->of_socket[RECORD_BYTES], &memory->records)
+                 || attribute(scratch, state->of_socket[ARENA_BYTES], &memory->arena)
+                 || PyObject_GetBuffer(memory->records, &memory->record_view, PyBUF_WRITABLE)
+                 || PyObject_GetBuffer(memory->arena, &memory->arena_view, PyBUF_WRITABLE);
+    Py_XDECREF(each_threads);
+    Py_XDECREF(scratch);
+    return failed ? -1 : 0;
+}
+
+/* Receives a batch, and takes it if there are ordinary messages alone. */
+static PyObject *read_batch(const Reading *reading, State *state, PyObject *const *args, long long space, long long most)
+{
+    PyObject *association = args[0], *raw = args[1], *result = NULL, *number = NULL;
+    Memory memory = {NULL};
+    Run run = {.whole = 1};
+    long long fd, batches;
+    int32_t ended = 0;
+    int count, taken = 0;
+
+    if (number_at(raw, state->of_socket[DESCRIPTOR], &fd) || number_at(raw, state->of_socket[BATCHES], &batches)
+        || !(number = PyLong_FromLongLong(batches + 1)) || PyObject_SetAttr(raw, state->of_socket[BATCHES], number)
+        || enter_memory(state, raw, &memory))
+        goto done;
+    long long size = memory.arena_view.len, capacity = memory.record_view.len / (Py_ssize_t)sizeof(sctpio_record);
+    if (space < size)
+        size = space > LEAST_ARENA || size < LEAST_ARENA ? space : LEAST_ARENA;
+    if (most < capacity)
+        capacity = most;
+    Receive receive = reading->receive;
+    uint8_t *arena = memory.arena_view.buf;
+    sctpio_record *records = memory.record_view.buf;
+    Py_BEGIN_ALLOW_THREADS
+    count = receive((int)fd, arena, (uint32_t)size, records, (uint32_t)capacity, &ended);
+    Py_END_ALLOW_THREADS
+    if (count > (int)capacity) {
+        PyErr_Format(PyExc_ValueError, "%d records of %lld were received", count, capacity);
+        goto done;
+    }
+    if (count < 0) {
+        errno = -count;
+        PyErr_SetFromErrno(PyExc_OSError);
+        goto done;
+    }
+    if (ended == -EAGAIN || ended == SCTPIO_MORE) {
+        taken = 1;
+        for (int each = 0; each < count; each++)
+            taken &= is_ordinary(&records[each]);
+    }
+    if (taken && count) {
+        run.messages = PyList_New(0);
+        if (!run.messages
+            || add_messages((Decoder *)args[2], &memory.record_view, count, memory.arena, &memory.arena_view, &run))
+            goto done;
+        /* Python may have run meanwhile, and received: then it is what has come last that is read below. */
+        taken = run.next == count ? feed(reading, state, association, &run, count) : 0;
+    }
+    if (taken == 1)
+        result = PyLong_FromLong(ended == SCTPIO_MORE ? ~(long)count : (long)count);
+    else if (!taken)
+        result = Py_BuildValue("iiOO", (int)ended, count, memory.records, memory.arena);
+done:
+    Py_XDECREF(run.messages);
+    Py_XDECREF(number);
+    leave_memory(&memory);
+    return result;
+}
+
+static PyObject *reading_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    Reading *reading = (Reading *)self;
+    State *state = PyType_GetModuleState(Py_TYPE(self));
+    long long space, most;
+    Place place;
+
+    if (!state)
+        return NULL;
+    if (nargs != 5)
+        return PyErr_Format(PyExc_TypeError, "read() takes 5 arguments, not %zd", nargs);
+    if ((PyObject *)Py_TYPE(args[2]) != state->decoder_type)
+        return PyErr_Format(PyExc_TypeError, "%R is no decoder", args[2]);
+    if (number_in(args[3], &space) || number_in(args[4], &most))
+        return NULL;
+    if (most < 1)
+        return PyErr_Format(PyExc_ValueError, "a batch of %lld records", most);
+    switch (find_place(reading, args[0], &place)) {
+    case -1:
+        return NULL;
+    case 0:
+        Py_RETURN_NONE;
+    }
+    return read_batch(reading, state, args, space, most);
+}
+
+static PyMethodDef reading_methods[] = {
+    {"read", (PyCFunction)(void (*)(void))reading_read, METH_FASTCALL,
+     "read($self, association, raw, decoder, space, most, /)\n--\n\nSee sctpio._loop.plain."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot reading_slots[] = {
+    {Py_tp_doc, "Reading(of_association, of_unread, of_inbox, of_partials, up, deque, nothing, address)\n--\n\nSee sctpio._loop.plain."},
+    {Py_tp_new, reading_new},
+    {Py_tp_dealloc, release},
+    {Py_tp_traverse, reading_traverse},
+    {Py_tp_clear, reading_clear},
+    {Py_tp_methods, reading_methods},
+    {0, NULL},
+};
+
+static PyType_Spec reading_spec = {
+    .name = "sctpio._fast.Reading",
+    .basicsize = sizeof(Reading),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = reading_slots,
+};
+
 /* The module */
 
 static int add_type(PyObject *module, PyType_Spec *spec, const char *name)
@@ -904,12 +1240,17 @@ static int execute(PyObject *module)
         if (!state->of_socket[each])
             return -1;
     }
-    return add_type(module, &decoder_spec, "Decoder") || add_type(module, &plain_spec, "PlainSender") ? -1 : 0;
+    state->decoder_type = PyType_FromModuleAndSpec(module, &decoder_spec, NULL);
+    if (!state->decoder_type || PyModule_AddObjectRef(module, "Decoder", state->decoder_type))
+        return -1;
+    return add_type(module, &plain_spec, "PlainSender") || add_type(module, &reading_spec, "Reading") ? -1 : 0;
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg)
 {
-    Py_VISIT(((State *)PyModule_GetState(module))->layout_type);
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->layout_type);
+    Py_VISIT(state->decoder_type);
     return 0;
 }
 
@@ -917,6 +1258,7 @@ static int clear(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->layout_type);
+    Py_CLEAR(state->decoder_type);
     for (int each = 0; each < OF_SOCKET; each++)
         Py_CLEAR(state->of_socket[each]);
     return 0;

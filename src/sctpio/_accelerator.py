@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from ._fast import Decoder, Layout, PlainSender
+    from ._fast import Decoder, Layout, PlainSender, Reading
 
 __all__ = ["ENVIRONMENT", "compiled"]
 
@@ -22,6 +22,7 @@ class Compiled(NamedTuple):
     layout: "type[Layout]"
     decoder: "type[Decoder]"
     plain_sender: "type[PlainSender]"
+    reading: "type[Reading]"
     # Takes the address of sctpio_receive, a descriptor, the size of the next message, and memory for its
     # record; returns the state, the number of records (0 or 1, or a negative errno), and the message.
     receive_own: Callable[[int, int, int, Any], tuple[int, int, bytes]]
@@ -34,12 +35,12 @@ def _load() -> Compiled | None:
     if asked == "0":
         return None
     try:
-        from ._fast import Decoder, Layout, PlainSender, receive_own
+        from ._fast import Decoder, Layout, PlainSender, Reading, receive_own
     except ImportError as error:
         if asked:
             raise ImportError(f"{ENVIRONMENT} is 1, but the accelerator cannot be loaded: {error}") from error
         return None
-    return Compiled(Layout, Decoder, PlainSender, receive_own)
+    return Compiled(Layout, Decoder, PlainSender, Reading, receive_own)
 
 
 # None where it is not used.

@@ -13,7 +13,12 @@ def receive_own(address: int, fd: int, size: int, records: _Memory, /) -> tuple[
 
 @final
 class Layout:
-    def __new__(cls, type_: type, kind: Literal["message", "association", "allowance"], /) -> Layout: ...
+    def __new__(
+        cls,
+        type_: type,
+        kind: Literal["message", "association", "allowance", "unread", "inbox", "partials"],
+        /,
+    ) -> Layout: ...
 
 @final
 class Decoder:
@@ -41,3 +46,21 @@ class PlainSender:
     def send_many(
         self, messages: list[Any], first: int, stream: int, flags: int, ppid: int, bundle: bool, /
     ) -> int: ...
+
+@final
+class Reading:
+    def __new__(
+        cls,
+        of_association: Layout,
+        of_unread: Layout,
+        of_inbox: Layout,
+        of_partials: Layout,
+        up: object,
+        deque: Callable[[], object],
+        nothing: object,
+        address: int,
+        /,
+    ) -> Reading: ...
+    def read(
+        self, association: object, raw: object, decoder: object, space: int, most: int, /
+    ) -> int | tuple[int, int, Any, Any] | None: ...

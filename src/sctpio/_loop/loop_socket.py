@@ -24,7 +24,7 @@ from ..errors import DecodeError
 from ..events import Event, UnknownEvent
 from ..message import Message
 from ..options import ReceiveBuffer
-from ..stacks.base import LARGE, LARGE_SIZE, Outgoing, SendOne, StackSocket
+from ..stacks.base import LARGE, LARGE_SIZE, Batch, Outgoing, SendOne, StackSocket
 from ..stacks.native import ARENA, LEAST_ARENA
 from .association import Association
 from .forks import keep_from_children
@@ -76,7 +76,7 @@ class LoopSocket(ABC):
         self._writing = False
         self._look_again: asyncio.Handle | None = None
         self._notification = bytearray()
-        self._messages_of = decoder(raw.source).messages
+        self._decoder = decoder(raw.source)
         keep_from_children(self)
 
     # The loop
@@ -181,14 +181,17 @@ class LoopSocket(ABC):
 
     # Batches
 
-    def _read_batch(self, space: int, most: int | None = None) -> int:
-        """Take one batch, and return the state after it. Events keep their places among the messages."""
+    def _read_batch(self, space: int, most: int | None = None, batch: Batch | None = None) -> int:
+        """Take one batch, which may have been received, and return the state after it.
+
+        Events keep their places among the messages.
+        """
         most = most or self.batch >> self._pace.halvings or 1
         while True:
-            state, count, records, arena = self.raw.receive(space, most)
-            done = 0
+            state, count, records, arena = batch or self.raw.receive(space, most)
+            batch, done = None, 0
             while done < count:
-                messages, size, whole, lacking, done = self._messages_of(records, done, count, arena)
+                messages, size, whole, lacking, done = self._decoder.messages(records, done, count, arena)
                 if messages:
                     if state in (MORE, LARGE) or len(messages) >= MUCH:
                         self._pace.much()

@@ -5,15 +5,18 @@ what is out of the ordinary: this is for a socket of one association of the kern
 counted, as no signal handler runs in between.
 """
 
+from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING
 
 from .._accelerator import compiled
 from ..stacks.base import StackSocket
 from .association import UP, Association
+from .partials import Partials
+from .unread import NOTHING, Inbox, Unread
 
 if TYPE_CHECKING:
-    from .._fast import Layout, PlainSender
+    from .._fast import Layout, PlainSender, Reading
 
 
 def plain_sender(association: Association, raw: StackSocket) -> "PlainSender | None":
@@ -37,6 +40,34 @@ def plain_sender(association: Association, raw: StackSocket) -> "PlainSender | N
         call.allowances,
         call.address,
         call.batch_address,
+    )
+
+
+def reading(raw: StackSocket) -> "Reading | None":
+    """Return what reads ordinary messages; None without the accelerator, or where the stack has no such.
+
+    Its `read` takes an association, its socket with its decoder, and what `StackSocket.receive` takes. It
+    receives a batch. If that is ordinary messages alone, they are put into the inbox, and it returns their
+    number: n if nothing is left behind them, ~n if there may be more. Waking those who wait is left to the
+    caller. Any other batch is returned as `receive` returns it. None means that nothing was received, because
+    messages of this association go another way now.
+    """
+    call = raw.plain_call()
+    return None if compiled is None or call is None else _reading(call.receive_address)
+
+
+@cache
+def _reading(address: int) -> "Reading":
+    assert compiled is not None
+    return compiled.reading(
+        _of_association(),
+        compiled.layout(Unread, "unread"),
+        compiled.layout(Inbox, "inbox"),
+        compiled.layout(Partials, "partials"),
+        UP,
+        deque,
+        NOTHING,
+        address,
     )
 
 

@@ -97,14 +97,15 @@ class EndWatch(Protocol):
 
 
 class PlainCall(NamedTuple):
-    """What the accelerator needs for sending as the kernel's `send` and `send_batch` do.
+    """What the accelerator needs for sending as the kernel's `send` and `send_batch` do, and for receiving.
 
-    The addresses of sctpio_send_plain and sctpio_send_batch, and what the peer of each association can take,
-    by its id (see `kernel.allowance`), with the class of that.
+    The addresses of sctpio_send_plain, sctpio_send_batch and sctpio_receive, and what the peer of each
+    association can take, by its id (see `kernel.allowance`), with the class of that.
     """
 
     address: int
     batch_address: int
+    receive_address: int
     allowances: dict[int, Any]
     allowance: type
 

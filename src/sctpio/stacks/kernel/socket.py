@@ -258,7 +258,7 @@ class KernelSocket(NativeSocket):
 
     def plain_call(self) -> PlainCall | None:
         """Return what the accelerator sends ordinary messages with."""
-        return PlainCall(PLAIN_ADDRESS, BATCH_ADDRESS, self._allowances, Allowance)
+        return PlainCall(PLAIN_ADDRESS, BATCH_ADDRESS, RECEIVE_ADDRESS, self._allowances, Allowance)
 
     def send_batch(self, association_id: int, messages: Sequence[Outgoing], bundle: bool) -> int:
         """Send messages with one call, as many as the peer can take; see `NativeSocket.send_batch`."""
