@@ -163,6 +163,7 @@ OTHER = [
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_batch_with_anything_else_comes_back_whole(other: bytes, at: int) -> None:
     bench = Bench()
+    bench.association.partials.max_message_size = 1 << 20
     bench.raw.records = [record(), record()]
     bench.raw.records.insert(at, other)
     state, count, records, arena = bench.read()
