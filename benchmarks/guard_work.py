@@ -130,14 +130,13 @@ async def traffic() -> None:
     peer.send(DATA)
     message = await conn.receive()
     assert (message.data, message.stream, message.ppid) == (DATA, 3, 60), message
-    works = (receive, receive_many, send, echo) if PURE else (receive, receive_many, send, send_many, echo)
-    for work in works:
+    for work in (receive, receive_many, send, send_many, echo):
         for count in in_rounds(f"{work.__name__} (pure)" if PURE else work.__name__, MESSAGES):
             await work(conn, peer, count)
     # As a socket has it that was made here: `from_fd` takes one as it is.
     allowance = Allowance(1 << 20, 1 << 10)
     conn._link.raw._allowances[conn.association_id] = allowance  # type: ignore[attr-defined]
-    for work in (send,) if PURE else (send, send_many):
+    for work in (send, send_many):
         for count in in_rounds(f"{work.__name__}, window{' (pure)' if PURE else ''}", MESSAGES):
             allowance.left = 1 << 20
             await work(conn, peer, count)

@@ -52,6 +52,10 @@ class Memory:
         self.codec = KernelSocket.codec
         self.arena = ffi.buffer(ffi.new("uint8_t[]", BATCH * SIZE))
         self.descriptor, self.batch, self.take = descriptor, BATCH, take
+        self.has_large = False
+
+    def plain_call(self) -> None:
+        """There is no C."""
 
     def fileno(self) -> int:
         return self.descriptor

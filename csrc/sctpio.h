@@ -106,6 +106,10 @@ int sctpio_setsockopt(int fd, int level, int name, const uint8_t *value, uint32_
 int sctpio_receive(int fd, uint8_t *arena, uint32_t arena_length, sctpio_record *records,
                    uint32_t capacity, int32_t *state);
 
+/* Tells how many bytes the next receive has of one message, part of a message or notification; 0 if nothing is
+ * queued, or the stack cannot tell. */
+int sctpio_next_length(int fd);
+
 /* Fills in a data record from the control messages of one recvmsg. */
 void sctpio_parse_control(const uint8_t *control, size_t length, sctpio_record *record);
 

@@ -126,6 +126,7 @@ def tiers() -> dict[str, Tier]:
                 "tests/pure/stacks/kernel",
                 "tests/pure/loop/test_records.py",
                 "tests/pure/loop/test_plain.py",
+                "tests/pure/loop/test_plain_reading.py",
             ),
             sanitizer=address,
         ),

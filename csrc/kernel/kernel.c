@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "common.h"
@@ -290,6 +291,12 @@ int sctpio_receive(int fd, uint8_t *arena, uint32_t arena_length, sctpio_record 
         count++;
     }
     return (int)count;
+}
+
+int sctpio_next_length(int fd)
+{
+    int length = 0; /* of what is at the head of the queue, unlike what TCP says */
+    return ioctl(fd, FIONREAD, &length) < 0 ? -errno : length;
 }
 
 static uint8_t *put_control(uint8_t *at, int type, const void *data, size_t length)

@@ -397,6 +397,13 @@ int sctpio_receive(int fd, uint8_t *arena, uint32_t arena_length, sctpio_record 
     return 0;
 }
 
+/* usrsctp tells of all that is queued together. */
+int sctpio_next_length(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
 /* usrsctp has no control messages. */
 void sctpio_parse_control(const uint8_t *control, size_t length, sctpio_record *record)
 {

@@ -5,10 +5,11 @@ package then fails where it was not built. The variable is read once, when the p
 """
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from ._fast import Decoder, Layout, PlainSender
+    from ._fast import Decoder, Layout, PlainSender, Reading
 
 __all__ = ["ENVIRONMENT", "compiled"]
 
@@ -16,11 +17,15 @@ ENVIRONMENT = "SCTPIO_FAST"
 
 
 class Compiled(NamedTuple):
-    """The classes of the compiled module."""
+    """What the compiled module has."""
 
     layout: "type[Layout]"
     decoder: "type[Decoder]"
     plain_sender: "type[PlainSender]"
+    reading: "type[Reading]"
+    # Takes the address of sctpio_receive, a descriptor, the size of the next message, and memory for its
+    # record; returns the state, the number of records (0 or 1, or a negative errno), and the message.
+    receive_own: Callable[[int, int, int, Any], tuple[int, int, bytes]]
 
 
 def _load() -> Compiled | None:
@@ -30,12 +35,12 @@ def _load() -> Compiled | None:
     if asked == "0":
         return None
     try:
-        from ._fast import Decoder, Layout, PlainSender
+        from ._fast import Decoder, Layout, PlainSender, Reading, receive_own
     except ImportError as error:
         if asked:
             raise ImportError(f"{ENVIRONMENT} is 1, but the accelerator cannot be loaded: {error}") from error
         return None
-    return Compiled(Layout, Decoder, PlainSender)
+    return Compiled(Layout, Decoder, PlainSender, Reading, receive_own)
 
 
 # None where it is not used.

@@ -9,9 +9,16 @@ from .message import Message
 class _Memory(Protocol):
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
+def receive_own(address: int, fd: int, size: int, records: _Memory, /) -> tuple[int, int, bytes]: ...
+
 @final
 class Layout:
-    def __new__(cls, type_: type, kind: Literal["message", "association", "allowance"], /) -> Layout: ...
+    def __new__(
+        cls,
+        type_: type,
+        kind: Literal["message", "association", "allowance", "unread", "inbox", "partials"],
+        /,
+    ) -> Layout: ...
 
 @final
 class Decoder:
@@ -32,6 +39,28 @@ class PlainSender:
         raw: object,
         allowances: dict[int, Any],
         address: int,
+        batch_address: int,
         /,
     ) -> PlainSender: ...
     def send(self, data: object, stream: int, ppid: int, unordered: bool, context: int, /) -> int | None: ...
+    def send_many(
+        self, messages: list[Any], first: int, stream: int, flags: int, ppid: int, bundle: bool, /
+    ) -> int: ...
+
+@final
+class Reading:
+    def __new__(
+        cls,
+        of_association: Layout,
+        of_unread: Layout,
+        of_inbox: Layout,
+        of_partials: Layout,
+        up: object,
+        deque: Callable[[], object],
+        nothing: object,
+        address: int,
+        /,
+    ) -> Reading: ...
+    def read(
+        self, association: object, raw: object, decoder: object, space: int, most: int, /
+    ) -> int | tuple[int, int, Any, Any] | None: ...

@@ -22,6 +22,7 @@ from sctpio import (
     listen,
 )
 from sctpio._loop import event_stream as _events
+from sctpio._loop import own_socket
 from sctpio.stacks import native as _native
 from support import Pair, StackSocketType, collect, connected, read_again, stop_reading, until
 
@@ -173,6 +174,7 @@ async def test_two_tasks_on_one_iterator_share_its_events(pair: Pair) -> None:
 async def test_notifications_and_messages_in_fragments(monkeypatch: pytest.MonkeyPatch) -> None:
     # The kernel splits what does not fit: every event and message comes in parts of 16 bytes.
     monkeypatch.setattr(_native, "ARENA", 16)
+    monkeypatch.setattr(own_socket, "reading", lambda raw: None)
     async with connected(
         listen_with={"events": [AssociationChange]}, connect_with={"events": [AssociationChange]}
     ) as pair:

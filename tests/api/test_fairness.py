@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from sctpio import Conn, Endpoint, Listener, Mode, ReceiveBuffer, connect, listen, open_endpoint
-from sctpio._abi.contract import MSG_NOTIFICATION, RECORDS
+from sctpio._abi.contract import RECORDS
 from sctpio._loop import pace as _pace
-from sctpio.stacks.base import Batch, StackSocket
-from sctpio.stacks.native import ARENA, NativeSocket
-from support import PATIENCE, StackSocketType, connected, records_of, settled, until
+from sctpio._loop.loop_socket import LoopSocket
+from sctpio.stacks.native import ARENA
+from support import PATIENCE, connected, settled, until
 
 pytestmark = pytest.mark.both_loops
 
@@ -86,19 +86,19 @@ async def test_an_endpoint_hears_all_flooding_associations_alike() -> None:
     check_shares(counts)
 
 
-def watch(
-    monkeypatch: pytest.MonkeyPatch, server: StackSocket, see: Callable[[list[tuple[Any, ...]]], object]
-) -> None:
-    """See the records of every batch that a socket gives from now on."""
-    receive = StackSocketType.receive
+def watch(monkeypatch: pytest.MonkeyPatch, server: Conn, see: Callable[[int, int], object]) -> None:
+    """See the messages and bytes of every batch that a socket gives from now on, to its one association."""
+    association, socket = server._association, server._link.socket
+    kind = type(socket)
+    read = kind._read
 
-    def noted(self: NativeSocket, room: int, limit: int | None = None) -> Batch:
-        batch = receive(self, room, limit)
-        if self is server:
-            see(records_of(batch))
-        return batch
+    def noted(self: LoopSocket, *arguments: Any) -> None:
+        messages, size = association.messages_received, association.bytes_received
+        read(self, *arguments)
+        if self is socket:
+            see(association.messages_received - messages, association.bytes_received - size)
 
-    monkeypatch.setattr(StackSocketType, "receive", noted)
+    monkeypatch.setattr(kind, "_read", noted)
 
 
 @pytest.mark.usefixtures("full_batches")
@@ -110,8 +110,8 @@ async def test_a_callback_takes_one_batch_and_lets_others_run(
     # What happened: the records and bytes of a batch, None for a turn of another callback.
     log: list[tuple[int, int] | None] = []
 
-    def see(batch: list[tuple[Any, ...]]) -> None:
-        log.append((len(batch), sum(record[1] for record in batch)))
+    def see(messages: int, size: int) -> None:
+        log.append((messages, size))
 
     async def tick() -> None:
         while True:
@@ -125,7 +125,7 @@ async def test_a_callback_takes_one_batch_and_lets_others_run(
         # Much is queued now, more than a batch.
         await until(lambda: pair.client.statistics().waiting_senders == 1)
         await settled(lambda: pair.client.statistics().messages_sent)
-        watch(monkeypatch, carrier.raw, see)
+        watch(monkeypatch, pair.server, see)
         ticker = asyncio.create_task(tick())
         wakeups = pair.server.statistics().wakeups
         carrier._set_reading(True)
@@ -160,7 +160,7 @@ async def test_batches_follow_the_length_of_turns(
         for _ in range(sum(sizes)):
             await pair.client.send(b"x")
         await pair.client.flush()
-        watch(monkeypatch, carrier.raw, lambda batch: seen.append(len(batch)))
+        watch(monkeypatch, pair.server, lambda messages, size: seen.append(messages))
         carrier._set_reading(True)
         for _ in range(sum(sizes)):
             await pair.server.receive()
@@ -175,8 +175,8 @@ async def test_a_task_goes_on_in_the_callback_that_found_its_message(
     """It does not wait for the loop's next turn, which would cost as much again."""
     log: list[str] = []
 
-    def see(batch: list[tuple[Any, ...]]) -> None:
-        if any(not record[2] & MSG_NOTIFICATION for record in batch):
+    def see(messages: int, size: int) -> None:
+        if messages:
             log.append("read")
 
     async def tick() -> None:
@@ -189,7 +189,7 @@ async def test_a_task_goes_on_in_the_callback_that_found_its_message(
             log.append(message.data.decode())
 
     async with connected(listen_with={"mode": mode}) as pair:
-        watch(monkeypatch, pair.server._link.socket.raw, see)
+        watch(monkeypatch, pair.server, see)
         taker, ticker = asyncio.create_task(take()), asyncio.create_task(tick())
         for number in range(20):
             await pair.client.send(b"%d" % number)

@@ -9,10 +9,20 @@ from collections.abc import Iterator
 import pytest
 
 from sctpio import Address, DefaultPrInfo, SendBuffer, Status
-from sctpio._abi.contract import EOF, MORE, MSG_EOR, NO_INFO, PR_PRIO, PR_RTX, PR_TTL, RECORDS, UNORDERED
+from sctpio._abi.contract import (
+    EOF,
+    MORE,
+    MSG_EOR,
+    NO_INFO,
+    PR_PRIO,
+    PR_RTX,
+    PR_TTL,
+    RECORDS,
+    UNORDERED,
+)
 from sctpio.stacks import native as _native
 from sctpio.stacks._kernel import ffi, lib
-from sctpio.stacks.base import Head, SendExtras
+from sctpio.stacks.base import LARGE, Head, SendExtras
 from sctpio.stacks.kernel import socket as kernel
 from sctpio.stacks.kernel.socket import KernelSocket
 from support import records_of
@@ -174,6 +184,63 @@ def test_a_batch_ends_at_the_records_and_at_the_arena(ends: tuple[KernelSocket, 
     # What is left, and the events of the set-up were in the first batch.
     assert state == -errno.EAGAIN
     assert 10 <= count <= 13
+
+
+def batch_of(sock: KernelSocket, space: int = 1 << 20) -> tuple[int, list[bytes], object]:
+    """Wait for a batch: its state, its messages, and the memory that it was received into."""
+    waiting = select.poll()
+    waiting.register(sock.fileno(), select.POLLIN)
+    assert waiting.poll(10_000)
+    batch = sock.receive(space)
+    data = [batch[3][each[0] : each[0] + each[1]] for each in records_of(batch) if not each[2] & 0x8000]
+    return batch[0], data, batch[3]
+
+
+def test_a_large_message_is_received_into_bytes_of_its_own(ends: tuple[KernelSocket, KernelSocket]) -> None:
+    client, server = ends
+    large, small = os.urandom(100_000), b"small"
+    server.receive(1 << 20)
+    server.has_large = True
+    for _ in range(2):
+        assert client.send(0, large, 0, 0, 0, 0, None)
+        state, messages, arena = batch_of(server)
+        assert (state, messages) == (LARGE, [large])
+        assert messages[0] is arena
+        # What comes next is thought to be as large, as long as nothing is queued.
+        assert server.receive(1 << 20)[:2] == (-errno.EAGAIN, 0)
+        assert server.has_large
+    assert client.send(0, small, 0, 0, 0, 0, None)
+    # An arena for what is small, from then on.
+    assert batch_of(server)[:2] == (-errno.EAGAIN, [small])
+    assert not server.has_large
+    assert client.send(0, large, 0, 0, 0, 0, None)
+    assert batch_of(server)[:2] == (-errno.EAGAIN, [large])
+
+
+def test_a_large_message_for_which_there_is_no_space_comes_in_parts(
+    ends: tuple[KernelSocket, KernelSocket],
+) -> None:
+    client, server = ends
+    server.receive(1 << 20)
+    server.has_large = True
+    data = os.urandom(100_000)
+    assert client.send(0, data, 0, 0, 0, 0, None)
+    state, [first], _ = batch_of(server, 70_000)
+    assert (state, first) == (MORE, data[:70_000])
+    assert batch_of(server, 70_000)[:2] == (MORE, [data[70_000:]])
+
+
+def test_an_empty_socket_has_no_next_message(ends: tuple[KernelSocket, KernelSocket]) -> None:
+    client, server = ends
+    server.receive(1 << 20)
+    assert lib.sctpio_next_length(server.fileno()) == 0
+    assert lib.sctpio_next_length(-1) == -errno.EBADF
+    for size in (1234, 99):
+        assert client.send(0, bytes(size), 0, 0, 0, 0, None)
+    waiting = select.poll()
+    waiting.register(server.fileno(), select.POLLIN)
+    assert waiting.poll(10_000)
+    assert lib.sctpio_next_length(server.fileno()) == 1234
 
 
 def test_the_end_of_an_association_is_told_from_an_empty_socket(

@@ -16,7 +16,7 @@ import logging
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._abi.contract import MORE, MSG_EOR, RECORDS
 from ..address import Address
@@ -24,14 +24,17 @@ from ..errors import DecodeError
 from ..events import Event, UnknownEvent
 from ..message import Message
 from ..options import ReceiveBuffer
-from ..stacks.base import Outgoing, SendOne, StackSocket
+from ..stacks.base import LARGE, LARGE_SIZE, Batch, Outgoing, SendOne, StackSocket
+from ..stacks.native import ARENA, LEAST_ARENA
 from .association import Association
 from .forks import keep_from_children
 from .pace import MUCH, Pace
 from .per_loop import of_loop
-from .plain import PlainSend
 from .records import decoder, notification
 from .waiting import Sleepers, Waiters, call
+
+if TYPE_CHECKING:
+    from .._fast import PlainSender
 
 logger = logging.getLogger("sctpio")
 
@@ -73,7 +76,7 @@ class LoopSocket(ABC):
         self._writing = False
         self._look_again: asyncio.Handle | None = None
         self._notification = bytearray()
-        self._messages_of = decoder(raw.source).messages
+        self._decoder = decoder(raw.source)
         keep_from_children(self)
 
     # The loop
@@ -178,24 +181,36 @@ class LoopSocket(ABC):
 
     # Batches
 
-    def _read_batch(self, space: int, most: int | None = None) -> int:
-        """Take one batch, and return the state after it. Events keep their places among the messages."""
-        state, count, records, arena = self.raw.receive(space, most or self.batch >> self._pace.halvings or 1)
-        done = 0
-        while done < count:
-            messages, size, whole, lacking, done = self._messages_of(records, done, count, arena)
-            if messages:
-                if state == MORE or len(messages) >= MUCH:
-                    self._pace.much()
-                if lacking:
-                    logger.error(
-                        "a message came without its stream and PPID, %d of %d", lacking, len(messages)
-                    )
-                self._take_messages(messages, size, whole)
-            if done < count:
-                self._take_notification(*notification(records, done, arena))
-                done += 1
-        return state
+    def _read_batch(self, space: int, most: int | None = None, batch: Batch | None = None) -> int:
+        """Take one batch, which may have been received, and return the state after it.
+
+        Events keep their places among the messages.
+        """
+        most = most or self.batch >> self._pace.halvings or 1
+        while True:
+            state, count, records, arena = batch or self.raw.receive(space, most)
+            batch, done = None, 0
+            while done < count:
+                messages, size, whole, lacking, done = self._decoder.messages(records, done, count, arena)
+                if messages:
+                    if state in (MORE, LARGE) or len(messages) >= MUCH:
+                        self._pace.much()
+                    if size >= LARGE_SIZE:
+                        self.raw.has_large = True
+                    if lacking:
+                        logger.error(
+                            "a message came without its stream and PPID, %d of %d", lacking, len(messages)
+                        )
+                    self._take_messages(messages, size, whole)
+                if done < count:
+                    self._take_notification(*notification(records, done, arena))
+                    done += 1
+            if state != LARGE:
+                return state
+            # All together is to be no more than an arena takes.
+            space, most = min(space, ARENA) - len(arena), most - 1
+            if space < LEAST_ARENA or not most or self.raw.fileno() < 0:
+                return MORE
 
     def _read_queued(self) -> int:
         """Read all that is queued now, whatever space there is for it, but no more than the stack can hold:
@@ -262,8 +277,8 @@ class LoopSocket(ABC):
     def sender(self, association: Association) -> SendOne:
         """Return the function that tries to send one message of an association."""
 
-    def plain(self, association: Association) -> PlainSend | None:
-        """Return what sends an ordinary message in C; None where there is no such."""
+    def plain(self, association: Association) -> "PlainSender | None":
+        """Return what sends ordinary messages in C; None where there is no such."""
         return None
 
     @abstractmethod

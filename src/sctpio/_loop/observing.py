@@ -15,14 +15,14 @@ import itertools
 import logging
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from .._abi.contract import UNORDERED
 from ..address import Address
 from ..events import Event
 from ..message import Message
 from ..options import Option
-from ..stacks.base import Buffer, Outgoing
+from ..stacks.base import Buffer, Head, Outgoing
 from .association import Association, State, Step
 from .sending import Arguments, Sender
 
@@ -198,6 +198,10 @@ class ObservedSender(Sender):
             _, data, stream, flags, ppid, *_ = arguments
             _tell_sent(self, [Sent(bytes(data), stream, ppid, bool(flags & UNORDERED))])
         return sent
+
+    def _send_ordinary(self, messages: list[Any], first: int, head: Head, bundle: bool) -> int:
+        # All go by `_send_batch`.
+        return 0
 
     def _send_batch(self, messages: Sequence[Outgoing], bundle: bool) -> int:
         taken = Sender._send_batch(self, messages, bundle)

@@ -8,6 +8,7 @@ closed at once; messages that were received stay readable.
 import asyncio
 import errno
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .._abi.contract import EOF, MORE
 from ..address import Address
@@ -17,8 +18,12 @@ from ..message import Message
 from ..stacks.base import EndWatch, Outgoing, SendOne, StackSocket, alive
 from .association import UP, Association, ended_by
 from .loop_socket import MOST_STALL_PAUSE, STALL_PAUSE, WATCH_PAUSE, LoopSocket
-from .plain import PlainSend, plain_sender
+from .pace import MUCH
+from .plain import plain_sender, reading
 from .waiting import call
+
+if TYPE_CHECKING:
+    from .._fast import PlainSender, Reading
 
 # The state of a batch that left nothing in the socket.
 DRAINED = -errno.EAGAIN
@@ -37,6 +42,8 @@ class OwnSocket(LoopSocket):
         self._stalls = 0
         self._stall: asyncio.TimerHandle | None = None
         self._watch: EndWatch | None = None
+        # Reads in C, where there is such: see `plain`.
+        self._reading = reading(raw)
 
     # Reading
 
@@ -79,7 +86,12 @@ class OwnSocket(LoopSocket):
         unread = association.unread
         space = unread.limit - unread.size
         try:
-            state = self._read_queued() if queued else self._read_batch(space, most)
+            if queued:
+                state = self._read_queued()
+            elif self._reading is not None and not self.raw.has_large:
+                state = self._read_ordinary(self._reading, space, most)
+            else:
+                state = self._read_batch(space, most)
             while state == MORE and (self._failure or association.lost is not None):
                 state = self._read_batch(space)
         except ReceivedTooLargeError as error:
@@ -100,6 +112,24 @@ class OwnSocket(LoopSocket):
                 association.wake_all()
         elif state == MORE and most is None:
             self._look_soon()
+
+    def _read_ordinary(self, reading: "Reading", space: int, most: int | None) -> int:
+        """Take one batch, in C as far as it is of ordinary messages, and return the state after it."""
+        most = most or self.batch >> self._pace.halvings or 1
+        association = self.association
+        taken = reading.read(association, self.raw, self._decoder, space, most)
+        if not isinstance(taken, int):
+            return self._read_batch(space, most, taken)
+        state = DRAINED
+        if taken < 0:
+            state, taken = MORE, ~taken
+            self._pace.much()
+        elif taken >= MUCH:
+            self._pace.much()
+        waiters = association.unread.inbox.waiters
+        if taken and waiters.queue:
+            waiters.wake(taken)
+        return state
 
     def _take_messages(self, messages: list[Message], size: int, whole: bool) -> None:
         self.association.feed_all(messages, size, whole)
@@ -226,8 +256,8 @@ class OwnSocket(LoopSocket):
         """Return the function that tries to send one message: the stack's own."""
         return self.raw.send
 
-    def plain(self, association: Association) -> PlainSend | None:
-        """Return what sends an ordinary message in C; None where there is no such."""
+    def plain(self, association: Association) -> "PlainSender | None":
+        """Return what sends ordinary messages in C; None where there is no such."""
         return plain_sender(association, self.raw)
 
     def check_path(self, association: Association, path: Address) -> None:

@@ -7,7 +7,7 @@ space. A `Sender` does this for one association; it stays the same when the asso
 
 import errno
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias, TypedDict, Unpack
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 from .._abi.contract import ADDR_OVER, PR_PRIO, PR_RTX, PR_TTL, SACK_IMMEDIATELY, UNORDERED
 from .._open_enum import OpenIntEnum
@@ -112,7 +112,7 @@ class Sender:
         Returns None for anything out of the ordinary, which `prepare` then checks in full.
         """
         if self.plain is not None:
-            sent = self.plain(data, stream, ppid, unordered, context)
+            sent = self.plain.send(data, stream, ppid, unordered, context)
             if sent is True:
                 return True
             if sent is not None:
@@ -215,6 +215,29 @@ class Sender:
         """Send messages in order, many with one call; see `Conn.send_many`."""
         self.association.check_sending()
         self._check_head(head)
+        if self.plain is None or type(messages) is not list:
+            await self._send_items(messages, head, bundle)
+            return
+        if type(head.ppid) is not int:
+            head = head._replace(ppid=int(head.ppid))
+        done = 0
+        while done < len(messages):
+            taken = self._send_ordinary(messages, done, head, bundle)
+            if not taken:
+                # The next of them are out of the ordinary, or there is no space for all of them.
+                items = messages[done : done + BATCH]
+                await self._send_items(items, head, bundle)
+                taken = len(items)
+            done += taken
+
+    def _send_ordinary(self, messages: list[Any], first: int, head: Head, bundle: bool) -> int:
+        """Send messages of a list in C, those from number `first` that one call takes; return how many."""
+        assert self.plain is not None
+        stream, flags, ppid, _ = head
+        taken = self.plain.send_many(messages, first, stream, flags, ppid, bundle)
+        return taken if taken >= 0 else self._without_space(taken, len(messages[first]))
+
+    async def _send_items(self, messages: Iterable[Buffer | Message], head: Head, bundle: bool) -> None:
         pending: list[Outgoing] = []
         size = 0
         try:

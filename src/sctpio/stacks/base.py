@@ -26,6 +26,12 @@ T = TypeVar("T", bound=Option)
 # The bytes that may lie unread, unless the user chose another number.
 RECEIVE_BUFFER = 1024 * 1024
 
+# What counts as a large message, in bytes.
+LARGE_SIZE = 64 * 1024
+
+# The state of a batch that is one large message, in bytes of its own: whoever has space for more asks again.
+LARGE = 2
+
 # Every socket has these subscribed, because the event loop's side follows them: the life of an association,
 # a message that was broken off, and the number of streams.
 ALWAYS_SUBSCRIBED = (AssociationChange, ShutdownEvent, PartialDelivery, StreamChange)
@@ -35,11 +41,12 @@ class Memory(Protocol):
     """Memory that a receive call fills; a slice of it is a copy."""
 
     def __getitem__(self, index: slice, /) -> bytes: ...
+    def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 
-# What one call received: how it ended (MORE, EOF or a negative errno), the number of records, the records as
-# `_abi.contract.RECORD` packs them, and the arena whose slices they name. Valid until the same thread
+# What one call received: how it ended (MORE, EOF, LARGE or a negative errno), the number of records, those
+# as `_abi.contract.RECORD` packs them, and the arena whose slices they name. Valid until the same thread
 # receives again, so take them at once. It is a plain tuple because one is made for every wake-up.
 Batch: TypeAlias = tuple[int, int, Memory, Memory]
 
@@ -90,13 +97,15 @@ class EndWatch(Protocol):
 
 
 class PlainCall(NamedTuple):
-    """What the accelerator needs for sending as the kernel's `send` does.
+    """What the accelerator needs for sending as the kernel's `send` and `send_batch` do, and for receiving.
 
-    The address of sctpio_send_plain, and what the peer of each association can take, by its id (see
-    `kernel.allowance`), with the class of that.
+    The addresses of sctpio_send_plain, sctpio_send_batch and sctpio_receive, and what the peer of each
+    association can take, by its id (see `kernel.allowance`), with the class of that.
     """
 
     address: int
+    batch_address: int
+    receive_address: int
     allowances: dict[int, Any]
     allowance: type
 
@@ -107,10 +116,11 @@ class StackSocket(Protocol):
     `stack` is the stack's name, and `transport` says for people how its packets travel, with advice where a
     peer gives `no_answer`. `shares_send_buffer` tells that the associations of a one-to-many socket fill one
     send buffer together, so one of them can leave the others without space. `named` are the
-    addresses that were bound by name.
+    addresses that were bound by name. `has_large` is set by whoever received LARGE_SIZE bytes or more.
     """
 
     codec: Codec
+    has_large: bool
     named: tuple[Host, ...]
     shares_send_buffer: bool
     stack: str

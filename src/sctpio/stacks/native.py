@@ -43,10 +43,11 @@ from .base import (
 if TYPE_CHECKING:
     from ._kernel import FFI, CData, Contract
 
-# The bytes of the arena, so the most that one receive call brings. A call is offered no less than the second,
-# so that a large message does not come in many small parts when the receive buffer is nearly full.
-ARENA = 256 * 1024
+# The bytes of the arena that a receive call is offered at least, so that a large message does not come in
+# many small parts when the receive buffer is nearly full; and all of it, so the most that one call brings.
+# After a message of 256 KiB the first is left, so the same call finds that nothing follows.
 LEAST_ARENA = 64 * 1024
+ARENA = 256 * 1024 + LEAST_ARENA
 
 SOL_SCTP = 132
 EVENT_SUBSCRIPTION = struct.Struct("=iHBx")
@@ -140,6 +141,7 @@ class NativeSocket(ABC):
         "_send_plain",
         "_v6",
         "batches",
+        "has_large",
         "named",
         "shares_send_buffer",
     )
@@ -163,6 +165,8 @@ class NativeSocket(ABC):
         self.shares_send_buffer = False
         # How many batches were received.
         self.batches = 0
+        # Whether the next message is likely to be large: see `_receive_large`.
+        self.has_large = False
         # Whether SCTP_SNDRCV takes the place of SCTP_SNDINFO and SCTP_PRINFO: see KernelSocket.
         self._legacy = False
         # Whether an association of this socket may have a DefaultPrInfo: see `_default_policy`.
@@ -289,6 +293,8 @@ class NativeSocket(ABC):
         arena: a caller may be given somewhat more.
         """
         self.batches += 1
+        if self.has_large and (batch := self._receive_large(space)) is not None:
+            return batch
         scratch = self._memory.scratch
         size = ARENA if space >= ARENA else max(space, LEAST_ARENA)
         state = scratch.state
@@ -297,6 +303,13 @@ class NativeSocket(ABC):
         if count < 0:
             check(count, "receive")
         return state[0], count, scratch.record_bytes, scratch.arena_bytes
+
+    def _receive_large(self, space: int) -> Batch | None:
+        """Receive a large message straight into bytes of its own, and nothing else; None if none is next.
+
+        The state is LARGE then, as nobody has looked at what follows.
+        """
+        return None
 
     def send(
         self,

@@ -30,7 +30,7 @@ from sctpio._abi.codec import Codec
 from sctpio._abi.contract import EOF, MORE, MSG_EOR, MSG_NOTIFICATION, RECORD
 from sctpio._abi.linux import LINUX
 from sctpio.address import Host
-from sctpio.stacks.base import Batch, Outgoing, SendExtras, Stack
+from sctpio.stacks.base import LARGE, LARGE_SIZE, Batch, Outgoing, SendExtras, Stack
 
 T = TypeVar("T", bound=Option)
 
@@ -58,6 +58,7 @@ class Script:
     codec = Codec(LINUX)
     decode_event = codec.decode_event
     named: tuple[Host, ...] = ()
+    has_large = False
     versions = frozenset({4, 6})
 
     def use_defaults(self, receive_buffer: int) -> None:
@@ -198,6 +199,11 @@ class Script:
     def receive(self, room: int, most: int | None = None) -> Batch:
         assert not self.closed
         arena, records = b"", list[bytes]()
+        large = self.has_large and bool(self._queue) and LARGE_SIZE <= len(self._queue[0][0]) <= room
+        self.log.append(("receive", room, most, large))
+        if large:
+            # It comes alone.
+            most = 1
         while self._queue and len(arena) < room and len(records) < (most or 128):
             data, flags, identifier, fields, source = self._queue.popleft()
             head = (len(arena), len(data), flags, identifier, fields.get("ppid", 0))
@@ -205,6 +211,8 @@ class Script:
             rest = tuple(fields.get(name, 0) for name in ("stream", "ssn", "flags"))
             records.append(RECORD.pack(*head, *numbers, *rest, len(source), source))
             arena += data
+        if large:
+            return LARGE, len(records), b"".join(records), arena
         if self._queue:
             return MORE, len(records), b"".join(records), arena
         state = self._state()

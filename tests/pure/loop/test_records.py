@@ -2,7 +2,9 @@
 must withstand what Python withstands by itself.
 """
 
+import ctypes
 import dataclasses
+import errno
 import gc
 import os
 import pickle
@@ -18,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sctpio import Message
-from sctpio._abi.contract import MSG_CTRUNC, MSG_EOR, MSG_NOTIFICATION, NO_INFO, RECORD, UNORDERED
+from sctpio._abi.contract import MORE, MSG_CTRUNC, MSG_EOR, MSG_NOTIFICATION, NO_INFO, RECORD, UNORDERED
 from sctpio._fast import Decoder as CDecoder
-from sctpio._fast import Layout
+from sctpio._fast import Layout, receive_own
 from sctpio._loop.records import Decoder, Find, PythonDecoder, Run, notification
 from sctpio.address import Address
 from sctpio.message import Received
@@ -268,6 +270,95 @@ def test_nothing_leaks() -> None:
     gc.collect()
     assert sys.getrefcount(Message) == held
     # The interpreter's own caches grow by some hundreds; a leak, by one in each round.
+    assert sys.getallocatedblocks() - blocks < rounds
+
+
+RECEIVE = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.POINTER(ctypes.c_char),
+    ctypes.c_uint32,
+    ctypes.POINTER(ctypes.c_char),
+    ctypes.c_uint32,
+    ctypes.POINTER(ctypes.c_int32),
+)
+
+
+def received(answer: bytes, *, told: bytes, count: int = 1, state: int = MORE, size: int = 8) -> Any:
+    """Receive a message of its own from a C function that gives this answer."""
+
+    def called(fd: int, arena: Any, length: int, records: Any, capacity: int, ended: Any) -> int:
+        assert (fd, length, capacity) == (5, size, 1)
+        ctypes.memmove(arena, answer, len(answer))
+        ctypes.memmove(records, told, len(told))
+        ended[0] = state
+        return count
+
+    function, records = RECEIVE(called), bytearray(RECORD.size)
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None
+    found = receive_own(address, 5, size, records)
+    return *found, bytes(records)
+
+
+def test_a_large_message_is_received_into_bytes_that_become_its_data(made: Callable[[Find], Decoder]) -> None:
+    told = record(0, 8)
+    state, count, data, records = received(b"a message"[:8], told=told)
+    assert (state, count, data, records) == (MORE, 1, b"a messag", told)
+    [message] = made(find).messages(records, 0, 1, data)[0]
+    assert message.data is data
+    [part] = made(find).messages(record(1, 7), 0, 1, data)[0]
+    assert part.data == data[1:]
+
+
+def test_what_comes_shorter_than_was_told_or_not_at_all_has_its_own_length() -> None:
+    assert received(b"short", told=record(0, 5))[:3] == (MORE, 1, b"short")
+    assert received(b"", told=b"", count=0, state=-errno.ECONNRESET)[:3] == (-errno.ECONNRESET, 0, b"")
+    assert received(b"", told=b"", count=-errno.EBADF)[:3] == (MORE, -errno.EBADF, b"")
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 9), (1, 8), (1, 4), (0xFFFFFFFF, 0xFFFFFFFF)])
+def test_no_byte_beyond_the_message_is_believed(offset: int, length: int) -> None:
+    with pytest.raises(ValueError, match=rf"bytes {offset} to {offset + length} of 8"):
+        received(b"", told=record(offset, length))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((), TypeError),
+        ((0, 0, 1, bytearray(68), 0), TypeError),
+        (("0", 0, 1, bytearray(68)), TypeError),
+        ((1, "0", 1, bytearray(68)), TypeError),
+        ((1, 0, "1", bytearray(68)), TypeError),
+        ((1, 0, 0, bytearray(68)), ValueError),
+        ((1, 0, 1 << 31, bytearray(68)), ValueError),
+        ((1, 0, 8, bytearray(67)), ValueError),
+        ((1, 0, 8, bytes(68)), BufferError),
+    ],
+)
+def test_wrong_arguments_for_a_large_message_are_refused(
+    arguments: tuple[Any, ...], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        receive_own(*arguments)
+
+
+def test_nothing_of_large_messages_leaks() -> None:
+    def work() -> None:
+        for answer, told, count in ((b"8 bytes.", record(0, 8), 1), (b"5", record(0, 5), 1), (b"", b"", 0)):
+            _, got, data, records = received(answer, told=told, count=count)
+            CDecoder(LAYOUT, find).messages(records, 0, got, data)
+        with pytest.raises(ValueError, match="bytes 0 to 9"):
+            received(b"", told=record(0, 9))
+
+    for _ in range(20):
+        work()
+    gc.collect()
+    blocks, rounds = sys.getallocatedblocks(), 500
+    for _ in range(rounds):
+        work()
+    gc.collect()
     assert sys.getallocatedblocks() - blocks < rounds
 
 

@@ -19,15 +19,16 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Self
 
 from ..._abi.codec import Codec
-from ..._abi.contract import SACK_IMMEDIATELY, SEND_ABORT
+from ..._abi.contract import MORE, SACK_IMMEDIATELY, SEND_ABORT
 from ..._abi.linux import LINUX
+from ..._accelerator import compiled
 from ...address import Address
 from ...errors import UnavailableError
 from ...events import AssociationChange, AssociationState, Event
 from ...options import Option, PeerAddressInfo, Scope, SendBuffer, Status
 from .._kernel import ffi, lib
-from ..base import Buffer, EndWatch, Outgoing, PlainCall, SendExtras
-from ..native import SOL_SCTP, NativeSocket, PerThread, check, families, scope_to_index
+from ..base import LARGE, LARGE_SIZE, Batch, Buffer, EndWatch, Outgoing, PlainCall, SendExtras
+from ..native import LEAST_ARENA, SOL_SCTP, NativeSocket, PerThread, check, families, scope_to_index
 from .allowance import CHUNK_COST, SMALL_COSTS, Allowance, cost
 from .defaults import Defaults, set_buffers
 
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 NAME = "kernel"
 
+RECEIVE_ADDRESS = int(ffi.cast("uintptr_t", ffi.addressof(lib, "sctpio_receive")))
 PLAIN_ADDRESS = int(ffi.cast("uintptr_t", ffi.addressof(lib, "sctpio_send_plain")))
+BATCH_ADDRESS = int(ffi.cast("uintptr_t", ffi.addressof(lib, "sctpio_send_batch")))
 SCTP = 132
 SCTP_GET_PEER_ADDR_INFO = 15
 CLOCK_MONOTONIC_COARSE = 6
@@ -236,9 +239,26 @@ class KernelSocket(NativeSocket):
                 allowance.chunks -= -size // allowance.fragment
         return True
 
+    def _receive_large(self, space: int) -> Batch | None:
+        """Receive a large message straight into bytes of its own; see `NativeSocket._receive_large`.
+
+        The kernel tells how large what is next is, so nothing is made too large, or received in parts.
+        """
+        if compiled is None:
+            return None
+        size = lib.sctpio_next_length(self._fd)
+        if not LARGE_SIZE <= size <= max(space, LEAST_ARENA):
+            # As long as nothing is queued, what comes next is likely to be as what came last.
+            self.has_large = size <= 0 or size >= LARGE_SIZE
+            return None
+        records = self._memory.scratch.record_bytes
+        state, count, data = compiled.receive_own(RECEIVE_ADDRESS, self._fd, size, records)
+        check(count, "receive")
+        return LARGE if state == MORE else state, count, records, data
+
     def plain_call(self) -> PlainCall | None:
         """Return what the accelerator sends ordinary messages with."""
-        return PlainCall(PLAIN_ADDRESS, self._allowances, Allowance)
+        return PlainCall(PLAIN_ADDRESS, BATCH_ADDRESS, RECEIVE_ADDRESS, self._allowances, Allowance)
 
     def send_batch(self, association_id: int, messages: Sequence[Outgoing], bundle: bool) -> int:
         """Send messages with one call, as many as the peer can take; see `NativeSocket.send_batch`."""

@@ -1,6 +1,7 @@
 """What a socket of one association reads, over a scripted one: in order, as far as there is room."""
 
 import asyncio
+import errno
 import struct
 from typing import Any
 
@@ -20,8 +21,10 @@ from sctpio import (
     StreamOutOfRangeError,
     UnknownEvent,
 )
-from sctpio._abi.contract import EOF, MSG_CTRUNC, MSG_EOR, NO_INFO, UNORDERED
+from sctpio._abi.contract import EOF, MORE, MSG_CTRUNC, MSG_EOR, NO_INFO, UNORDERED
 from sctpio._loop.reading import claim
+from sctpio.stacks.base import LARGE_SIZE
+from sctpio.stacks.native import ARENA
 from support import collect, settled, turns, until, within
 
 # What a batch has is told exactly.
@@ -189,6 +192,55 @@ async def test_a_message_without_its_numbers_is_given_and_logged(
         assert (message.data, message.stream, message.source) == (b"bare", 0, None)
         [record] = caplog.records
         assert "without its stream and PPID" in record.message
+
+
+async def test_large_messages_are_asked_for_once_there_was_one_as_far_as_a_batch_goes() -> None:
+    async with opened(receive_buffer=1_000_000) as bench:
+        script = bench.script
+        script.data(3, bytes(LARGE_SIZE))
+        await bench.read()
+        assert script.has_large
+        script.log.clear()
+        data = [
+            bytes([number]) * size for number, size in enumerate((100_000, 10, 100_000, 100_000, 100_000))
+        ]
+        for each in data:
+            script.data(3, each)
+        await bench.read()
+        # What follows a large message is asked for in the same turn of the loop, while there is space.
+        [first, *rest] = await bench.conn.receive_many()
+        assert [message.data for message in (first, *rest)] == [bytes(LARGE_SIZE), *data]
+        space, rooms = 1_000_000 - LARGE_SIZE - 256, [call[:1] + call[2:] for call in script.calls("receive")]
+        left = ARENA - 100_000
+        assert rooms == [(space, True), (left, False)]
+        assert script.has_large
+
+
+async def test_a_batch_of_large_messages_is_bounded() -> None:
+    async with opened(receive_buffer=1_000_000) as bench:
+        script = bench.script
+        script.has_large = True
+        for _ in range(8):
+            script.data(3, bytes(100_000))
+        await bench.read()
+        rooms = [room for room, _, large in script.calls("receive") if large]
+        assert rooms[1:3] == [ARENA - 100_000, ARENA - 200_000]
+        # Another turn, with the space that is left then.
+        assert rooms[3] == 1_000_000 - 3 * 100_256
+        assert bench.socket.wakeups >= 3
+        assert len(await bench.conn.receive_many()) == 8
+
+
+async def test_the_batch_ends_where_a_large_message_fills_the_number_of_records() -> None:
+    async with opened(receive_buffer=1_000_000) as bench:
+        script = bench.script
+        script.has_large = True
+        for _ in range(2):
+            script.data(3, bytes(100_000))
+        assert bench.socket._read_batch(1_000_000, 1) == MORE
+        assert script.unread == 1
+        assert bench.socket._read_batch(1_000_000, 2) == -errno.EAGAIN
+        assert len(await bench.conn.receive_many()) == 2
 
 
 async def test_a_message_that_is_too_large_ends_it_and_what_came_before_stays() -> None:
