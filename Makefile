@@ -58,6 +58,8 @@ mutants: .venv/.test ## changes of MODULE that no pure test notices, one place a
 lint: .venv/.test .venv/.lint ## format, style, types and layers; types of the manual's code too
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && .venv/bin/lint-imports
 	@$(PY) tests/doc_blocks.py build/doc_blocks.py && $(PY) -m mypy --allow-untyped-defs --allow-untyped-calls build/doc_blocks.py
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pyright --verifytypes sctpio --ignoreexternal >.venv/types.log 2>&1 \
+		|| { cat .venv/types.log; exit 1; }; grep 'completeness score' .venv/types.log
 
 docs: .venv/.docs ## the manual, in docs/_build/html
 	@$(PY) -m sphinx -q -a -W --keep-going -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"
