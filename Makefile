@@ -14,13 +14,15 @@ PLACES ?=
 # make mutants MODULE="sctpio._loop.waiting sctpio._abi.codec" SAMPLE=50
 MODULE ?= sctpio._loop.waiting
 SAMPLE ?=
+# make dist-all PARTS="bare musl"
+PARTS ?=
 
 SANITIZE := sanitize sanitize-usrsctp sanitize-kernel
 KERNELS := kernel-6.12 sanitize-6.12
 
 .NOTPARALLEL:
 .PHONY: help demo test test-all test-kernels test-pythons test-sid sanitize soak mutants lint docs
-.PHONY: bench bench-behaviour bench-stalls bench-guard dist clean
+.PHONY: bench bench-behaviour bench-stalls bench-guard dist dist-all clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -80,8 +82,11 @@ bench-stalls: .venv/.test ## silences and drops under floods, defaults beside tu
 bench-guard: .venv/.base ## instructions a message, by callgrind, beside the recorded ones; RECORD=1: record them
 	@$(PY) benchmarks/guard.py $(if $(RECORD),--record)
 
-dist: .venv/.dist ## sdist and wheel in dist/, tried in a fresh virtual environment
+dist: .venv/.dist ## sdist and wheel in dist/, checked and tried without a compiler (1 min)
 	@.ci/dist
+
+dist-all: .venv/.dist ## the same, and wheels for musl and aarch64, bare systems, no GIL; as root; PARTS="musl bare"
+	@.ci/dist-all $(PARTS)
 
 clean: ## remove what was built, but not .venv and .guest
 	rm -rf build dist docs/_build src/*.egg-info src/sctpio/stacks/_kernel.c src/sctpio/stacks/_usrsctp.c .mypy_cache .ruff_cache .pytest_cache
