@@ -15,9 +15,12 @@ from cffi import FFI
 HERE = Path(__file__).parent
 CHOICE = os.environ.get("SCTPIO_USRSCTP", "")
 PINNED = Path(CHOICE).absolute() if CHOICE not in ("", "0") else None
-# Its names are our own business: `wakeup` and the like may be somebody else's, too. The pinned hides them.
-WHERE = [f"-L{PINNED / 'lib'}"] if PINNED else ["-Wl,--exclude-libs,ALL"]
-LINK = [*WHERE, "-l:libusrsctp.a", "-lpthread"]
+# Names of the system's are our own business: `wakeup` and the like may be somebody else's, too.
+# Those of the pinned one are hidden.
+LINK = [
+    *([str(PINNED / "lib" / "libusrsctp.a")] if PINNED else ["-Wl,--exclude-libs,ALL", "-l:libusrsctp.a"]),
+    "-lpthread",
+]
 
 # What it takes to link a static library into a shared object (see usrsctp/process.c).
 TRY = """

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -66,13 +65,11 @@ def main() -> None:
     [sha256] = [each["content"] for each in source["hashes"] if each["alg"] == "SHA-256"]
     data = download(source["url"], pinned["version"], sha256)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "source.tar.gz").write_bytes(data)
-        with tarfile.open(folder / "source.tar.gz") as archive:
-            archive.extractall(folder, filter="data")
-        [tree] = [each for each in folder.iterdir() if each.is_dir()]
-        build = folder / "build"
+        tree, build, archive = (Path(name, each) for each in ("source", "build", "source.tar.gz"))
+        tree.mkdir()
+        archive.write_bytes(data)
         commands: list[list[str | Path]] = [
+            ["tar", "-xzf", archive, "-C", tree, "--strip-components=1"],
             ["cmake", "-S", tree, "-B", build, f"-DCMAKE_INSTALL_PREFIX={target}", *OPTIONS],
             ["cmake", "--build", build, "--parallel", str(os.cpu_count() or 1)],
             ["cmake", "--install", build],
