@@ -14,13 +14,15 @@ PLACES ?=
 # make mutants MODULE="sctpio._loop.waiting sctpio._abi.codec" SAMPLE=50
 MODULE ?= sctpio._loop.waiting
 SAMPLE ?=
+# make dist-all PARTS="bare musl"
+PARTS ?=
 
 SANITIZE := sanitize sanitize-usrsctp sanitize-kernel
 KERNELS := kernel-6.12 sanitize-6.12
 
 .NOTPARALLEL:
 .PHONY: help demo test test-all test-peers test-kernels test-pythons test-sid sanitize soak mutants lint docs
-.PHONY: bench bench-behaviour bench-stalls bench-guard dist clean
+.PHONY: bench bench-behaviour bench-stalls bench-guard dist dist-all clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -63,6 +65,8 @@ mutants: .venv/.test ## changes of MODULE that no pure test notices, one place a
 lint: .venv/.test .venv/.lint ## format, style, types and layers; types of the manual's code too
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && .venv/bin/lint-imports
 	@$(PY) tests/doc_blocks.py build/doc_blocks.py && $(PY) -m mypy --allow-untyped-defs --allow-untyped-calls build/doc_blocks.py
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" pyright --verifytypes sctpio --ignoreexternal >.venv/types.log 2>&1 \
+		|| { cat .venv/types.log; exit 1; }; grep 'completeness score' .venv/types.log
 
 docs: .venv/.docs ## the manual, in docs/_build/html
 	@$(PY) -m sphinx -q -a -W --keep-going -b html docs docs/_build/html && echo "docs: docs/_build/html/index.html"
@@ -83,8 +87,11 @@ bench-stalls: .venv/.test ## silences and drops under floods, defaults beside tu
 bench-guard: .venv/.base ## instructions a message, by callgrind, beside the recorded ones; RECORD=1: record them
 	@$(PY) benchmarks/guard.py $(if $(RECORD),--record)
 
-dist: .venv/.dist ## sdist and wheel in dist/, tried in a fresh virtual environment
+dist: .venv/.dist ## sdist and wheel in dist/, checked and tried without a compiler (1 min)
 	@.ci/dist
+
+dist-all: .venv/.dist ## the same, and wheels for musl and aarch64, bare systems, no GIL; as root; PARTS="musl bare"
+	@.ci/dist-all $(PARTS)
 
 clean: ## remove what was built, but not .venv and .guest
 	rm -rf build dist docs/_build src/*.egg-info src/sctpio/stacks/_kernel.c src/sctpio/stacks/_usrsctp.c .mypy_cache .ruff_cache .pytest_cache

@@ -1,6 +1,7 @@
 """Builds `sctpio.stacks._usrsctp`: the contract header over libusrsctp, whose static library is linked in.
 
-Without the library there is no such module, and the stack says how to get it.
+`SCTPIO_USRSCTP=DIRECTORY` names one that pinned_usrsctp.py has built, 0 says to do without; else it is the
+system's, if there is one. Without the library there is no such module, and the stack says how to get it.
 """
 
 import os
@@ -12,8 +13,14 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).parent
-# Its names are our own business: `wakeup` and the like may be somebody else's, too.
-LINK = ["-Wl,--exclude-libs,ALL", "-l:libusrsctp.a", "-lpthread"]
+CHOICE = os.environ.get("SCTPIO_USRSCTP", "")
+PINNED = Path(CHOICE).absolute() if CHOICE not in ("", "0") else None
+# Names of the system's are our own business: `wakeup` and the like may be somebody else's, too.
+# Those of the pinned one are hidden.
+LINK = [
+    *([str(PINNED / "lib" / "libusrsctp.a")] if PINNED else ["-Wl,--exclude-libs,ALL", "-l:libusrsctp.a"]),
+    "-lpthread",
+]
 
 # What it takes to link a static library into a shared object (see usrsctp/process.c).
 TRY = """
@@ -35,7 +42,7 @@ SOURCES = [
 WRAPPED = ["nanosleep", "pthread_cond_wait", "recvmsg", "sendmsg"]
 LINK_ARGUMENTS = [*(f"-Wl,--wrap={name}" for name in WRAPPED), *LINK]
 
-INCLUDES = ["csrc", "csrc/usrsctp"]
+INCLUDES = ["csrc", "csrc/usrsctp", *([str(PINNED / "include")] if PINNED else [])]
 
 ffi = FFI()
 ffi.cdef((HERE / "sctpio.h").read_text())
@@ -60,12 +67,20 @@ ffi.set_source(
 
 def available() -> bool:
     """Tell whether the header and the static library are there for the compiler that will be used."""
+    if CHOICE == "0":
+        return False
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "try.c")
         source.write_text(TRY)
-        command = [*compiler, "-shared", "-fPIC", str(source), "-o", str(Path(folder, "try.so")), *LINK]
+        options = ["-shared", "-fPIC", *(f"-I{each}" for each in INCLUDES)]
+        command = [*compiler, *options, str(source), "-o", str(Path(folder, "try.so")), *LINK]
         try:
-            return subprocess.run(command, capture_output=True, check=False).returncode == 0
-        except OSError:
-            return False
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            done = subprocess.CompletedProcess(command, 1, "", str(error))
+    if done.returncode and PINNED:
+        raise SystemExit(
+            f"SCTPIO_USRSCTP is {CHOICE!r}, but usrsctp cannot be linked from there:\n{done.stderr}"
+        )
+    return done.returncode == 0

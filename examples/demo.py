@@ -72,6 +72,7 @@ async def demo() -> int:
                 print(f"demo: FAILED, the client's status is {client.returncode}")
                 return 1
             heard = await hearing
+            await server.wait()
     except TimeoutError:
         print(f"demo: FAILED, not done after {SECONDS} s")
         return 1

@@ -25,6 +25,8 @@ from .stacks import available_stacks, capabilities, usrsctp_config
 from .statistics import EndpointStatistics, Snapshot, Statistics
 from .stream import Stream
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from .ppid import Port, Ppid
 else:

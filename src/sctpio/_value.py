@@ -55,7 +55,7 @@ class computed(Generic[T]):  # noqa: N801 -- used as a decorator, like `property
         self.__doc__ = compute.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.slot = f"_computed_{name}"
+        self.slot: str = f"_computed_{name}"
 
     @overload
     def __get__(self, value: None, owner: type) -> Self: ...

@@ -33,7 +33,7 @@ from .statistics import EndpointStatistics
 
 __all__ = ["Listener", "Mode", "ShutdownResult", "listen"]
 
-logger = logging.getLogger("sctpio")
+logger: logging.Logger = logging.getLogger("sctpio")
 
 ONLY_MANY = "slow_reader='abort' is for Mode.ONE_TO_MANY: else a slow reader stops nobody else"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ._value import dataclass
 from .address import Address
 
@@ -46,5 +48,10 @@ class Received(Message):
 
     __slots__ = ()
 
-    __setattr__ = object.__setattr__
-    __delattr__ = object.__delattr__
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any, /) -> None: ...
+        def __delattr__(self, name: str, /) -> None: ...
+    else:
+        __setattr__ = object.__setattr__
+        __delattr__ = object.__delattr__

@@ -32,9 +32,9 @@ from .options import Option
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
-        "sctpio.metrics needs prometheus_client: pip install 'sctpio[metrics]'", name=error.name
+        "sctpio.metrics needs prometheus_client: pip install 'sctpio[metrics]'", name=_error.name
     ) from None
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 import pydoc
 import subprocess
 import sys
+from importlib.metadata import version
 from types import ModuleType
 
 import pytest
@@ -29,6 +30,10 @@ def test_importing_the_package_makes_no_long_lists_of_names() -> None:
     code = "import sctpio, sys; assert 'sctpio.ppid' not in sys.modules; print(sctpio.Ppid.NGAP.value)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "60"
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert sctpio.__version__ == version("sctpio")
 
 
 def test_every_name_is_there() -> None:

@@ -44,8 +44,8 @@ class Acceptor:
         self._shared = shared
         self._new_socket = new_socket
         self.loop = loop
-        self.wakeups = 0
-        self.sleepers = of_loop(loop, Sleepers)
+        self.wakeups: int = 0
+        self.sleepers: Sleepers = of_loop(loop, Sleepers)
         self._waiters = Waiters(loop)
         self._reading = False
         self.why_closed: str | None = None

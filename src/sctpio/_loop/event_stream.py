@@ -87,9 +87,9 @@ class EventHub:
         kept: tuple[type[Event], ...] = (),
         parent: "EventHub | None" = None,
     ) -> None:
-        self.loop = loop
-        self.parent = parent
-        self.ended = False
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.parent: EventHub | None = parent
+        self.ended: bool = False
         self._kept_types = kept
         self._kept: EventBuffer | None = EventBuffer() if kept else None
         # Each with the stack's events that it has subscribed.

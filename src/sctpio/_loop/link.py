@@ -36,10 +36,10 @@ class Link:
     __slots__ = ("__weakref__", "association", "at_shared_port", "sender", "socket")
 
     def __init__(self, association: Association, socket: LoopSocket, *, at_shared_port: bool = False) -> None:
-        self.association = association
-        self.at_shared_port = at_shared_port
-        self.socket = socket
-        self.sender = Sender(association, socket)
+        self.association: Association = association
+        self.at_shared_port: bool = at_shared_port
+        self.socket: LoopSocket = socket
+        self.sender: Sender = Sender(association, socket)
         observing.note(self)
 
     @property

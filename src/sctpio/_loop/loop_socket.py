@@ -65,14 +65,14 @@ class LoopSocket(ABC):
         # The most messages and events that one callback takes.
         self.batch = batch
         self._pace = of_loop(loop, Pace)
-        self.wakeups = 0
-        self.pauses = 0
+        self.wakeups: int = 0
+        self.pauses: int = 0
         # Tasks that wait until reading goes on after a pause.
-        self.resumed = Waiters(loop)
-        self.sleepers = of_loop(loop, Sleepers)
+        self.resumed: Waiters = Waiters(loop)
+        self.sleepers: Sleepers = of_loop(loop, Sleepers)
         # Typed as Any because it refers to the subclass.
         self._me: weakref.ref[Any] = weakref.ref(self)
-        self.reading = False
+        self.reading: bool = False
         self._writing = False
         self._look_again: asyncio.Handle | None = None
         self._notification = bytearray()

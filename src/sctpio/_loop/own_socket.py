@@ -32,6 +32,8 @@ DRAINED = -errno.EAGAIN
 class OwnSocket(LoopSocket):
     """A descriptor with one association."""
 
+    wakeups: int
+
     def __init__(
         self, raw: StackSocket, loop: asyncio.AbstractEventLoop, association: Association, batch: int
     ) -> None:

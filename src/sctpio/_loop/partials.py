@@ -27,7 +27,7 @@ class Partials:
     __slots__ = ("_bytes", "max_message_size", "open")
 
     def __init__(self, max_message_size: int) -> None:
-        self.max_message_size = max_message_size
+        self.max_message_size: int = max_message_size
         self.open: dict[tuple[int, bool], Partial] = {}
         self._bytes = 0
 

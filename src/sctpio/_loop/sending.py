@@ -15,10 +15,11 @@ from ..address import Address, AddressLike, is_literal, split_like
 from ..errors import MessageTooLargeError, StreamOutOfRangeError
 from ..message import Message
 from ..options import DefaultSendInfo, DefaultSendParameters, Option
-from ..stacks.base import Buffer, Head, Outgoing, SendExtras, alive
+from ..stacks.base import Buffer, Head, Outgoing, SendExtras, SendOne, alive
 from ..stacks.native import check
 from .association import ENDINGS, UP, Association, ended_by
 from .loop_socket import LoopSocket
+from .plain import PlainSend
 from .waiting import check_loop
 from .waits import Waits
 
@@ -57,16 +58,16 @@ class Sender:
     __slots__ = ("association", "attempt", "plain", "socket")
 
     def __init__(self, association: Association, socket: LoopSocket) -> None:
-        self.association = association
+        self.association: Association = association
         self.move_to(socket)
 
     def move_to(self, socket: LoopSocket) -> None:
         """Continue on another socket."""
-        self.socket = socket
+        self.socket: LoopSocket = socket
         # Tries once to send one message; returns False if there is no space for it now.
-        self.attempt = socket.sender(self.association)
+        self.attempt: SendOne = socket.sender(self.association)
         # The same for ordinary messages in C, where there is such: see `plain`.
-        self.plain = socket.plain(self.association)
+        self.plain: PlainSend | None = socket.plain(self.association)
 
     def prepare(
         self,

@@ -57,6 +57,8 @@ class SharedSocket(LoopSocket):
     pauses for all.
     """
 
+    wakeups: int
+
     def __init__(
         self,
         raw: StackSocket,
@@ -71,9 +73,9 @@ class SharedSocket(LoopSocket):
         super().__init__(raw, loop, batch)
         self.hub = hub
         self.members: dict[int, Link] = {}
-        self.arrivals = None if most_waiting is None else Arrivals(loop, most_waiting)
-        self.refused = 0
-        self.closed = False
+        self.arrivals: Arrivals | None = None if most_waiting is None else Arrivals(loop, most_waiting)
+        self.refused: int = 0
+        self.closed: bool = False
         self.why_closed: str | None = None
         self._new_association = new_association
         self._abort_slow = abort_slow

@@ -31,12 +31,12 @@ class Inbox:
     def __init__(self, loop: asyncio.AbstractEventLoop, stream: int | None) -> None:
         # For current_task: without it, Python 3.11 makes a system call each time (getpid).
         self._loop = loop
-        self.stream = stream
-        self.messages = NOTHING
-        self.waiters = Waiters(loop)
+        self.stream: int | None = stream
+        self.messages: deque[Message] = NOTHING
+        self.waiters: Waiters = Waiters(loop)
         self._reader: weakref.ref[asyncio.Task[object]] | None = None
         # Whether nothing was taken since messages last came: the reader is noted once, not with each message.
-        self.fresh = True
+        self.fresh: bool = True
 
     def note_reader(self) -> None:
         """Remember the current task as the one that reads here."""
@@ -71,10 +71,10 @@ class Unread:
     __slots__ = ("_starvation", "claimed", "inbox", "limit", "loop", "size")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
-        self.loop = loop
-        self.limit = limit
-        self.size = 0
-        self.inbox = Inbox(loop, None)
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.limit: int = limit
+        self.size: int = 0
+        self.inbox: Inbox = Inbox(loop, None)
         self.claimed: dict[int, Inbox] = {}
         self._starvation: Starvation | None = None
 

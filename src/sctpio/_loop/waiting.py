@@ -47,7 +47,7 @@ class Sleepers:
     __slots__ = ("held", "loop", "next")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self.held: set[Sleep] = set()
         # While a callback runs, but not in debug mode: the task that resumes when it ends. Else None.
         self.next: list[Woken] | None = None

@@ -18,7 +18,7 @@ class Waits:
         # When each of those that wait now began, the oldest first.
         self._now: dict[int, float] = {}
         self._recent = array("d")
-        self.number = 0
+        self.number: int = 0
 
     def token(self) -> int:
         """Return what stands for one wait."""

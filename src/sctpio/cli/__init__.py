@@ -26,6 +26,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol, cast
 
+from .. import __version__
 from .arguments import add_common
 from .exits import INTERRUPTED, OUTPUT_CLOSED, TERMINATED, CommandError, Exit, exit_of, text_of
 from .output import Output, OutputClosedError
@@ -145,9 +146,7 @@ def _without_command(words: Sequence[str]) -> NoReturn:
     parser.add_argument("--version", action="store_true", help="show the version of sctpio, and end")
     known, _ = parser.parse_known_args(words)
     if known.version:
-        from importlib.metadata import version
-
-        print(f"sctpio {version('sctpio')}")
+        print(f"sctpio {__version__}")
         parser.exit(0)
     if known.command is None:
         parser.print_help(sys.stderr)

@@ -12,10 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from .. import available_stacks, capabilities
+from .. import __version__, available_stacks, capabilities
 from ..connecting import connect
 from ..errors import UnavailableError
 from ..listener import listen
@@ -96,13 +95,6 @@ async def run(arguments: argparse.Namespace, output: Output) -> Exit:
     else:
         _print(machine, findings, output)
     return status
-
-
-def _version() -> str:
-    try:
-        return version("sctpio")
-    except PackageNotFoundError:
-        return "?"
 
 
 def _stacks(stacks: list[StackReport]) -> Iterator[Finding]:
@@ -289,7 +281,7 @@ def _report(
                     "events": sorted(kind.__name__ for kind in found.events),
                 }
     return {
-        "sctpio": _version(),
+        "sctpio": __version__,
         "python": platform.python_version(),
         "status": int(status),
         "stacks": [asdict(stack) for stack in stacks],
@@ -310,7 +302,7 @@ def _report(
 
 def _print(machine: Machine, findings: list[Finding], output: Output) -> None:
     output.say(
-        f"sctpio {_version()}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+        f"sctpio {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     )
     area = ""
     for finding in findings:

@@ -98,10 +98,10 @@ class Output:
     def __init__(self, *, json: bool, verbose: int = 0) -> None:
         self.json = json
         self.verbose = verbose
-        self.terminal = _is_terminal(1)
+        self.terminal: bool = _is_terminal(1)
         # One at a time: a descriptor has one callback of the loop, and what is written stays in one piece.
         self._writing = asyncio.Lock()
-        self.colours = self.terminal and not json and not os.environ.get("NO_COLOR")
+        self.colours: bool = self.terminal and not json and not os.environ.get("NO_COLOR")
 
     def say(self, text: str) -> None:
         """Write a line at once. It may block while the reader is slow: see `put`."""

@@ -95,7 +95,7 @@ class Pinger:
         self.peer = peer
         self.arguments = arguments
         self.output = output
-        self.sent = {Address(host, peer.port): 0 for host in peer.hosts}
+        self.sent: dict[Address, int] = {Address(host, peer.port): 0 for host in peer.hosts}
         self.times: dict[Address, list[float]] = {path: [] for path in self.sent}
         self.failure: OSError | None = None
         options, init = given_options(arguments)
@@ -139,6 +139,8 @@ class Pinger:
 
 class SetUps(Pinger):
     """By an association with each address, again and again."""
+
+    failure: OSError | None
 
     async def round(self, sequence: int) -> None:
         """Set an association up with each address, and shut it down."""

@@ -20,7 +20,7 @@ from .usrsctp.udp_ports import usrsctp_config
 
 __all__ = ["available_stacks", "capabilities", "choose", "usrsctp_config"]
 
-logger = logging.getLogger("sctpio.stack")
+logger: logging.Logger = logging.getLogger("sctpio.stack")
 
 ENVIRONMENT = "SCTPIO_STACK"
 KERNEL, USRSCTP = "kernel", "usrsctp"
@@ -49,12 +49,12 @@ _known: dict[str, _Known | UnavailableError] = {
 try:
     from .usrsctp import capabilities as usrsctp_capabilities
     from .usrsctp import socket as usrsctp_socket
-except ImportError as error:
-    if error.name == f"{__name__}._usrsctp":
-        text = "sctpio was built without libusrsctp: `apt install libusrsctp-dev` and install sctpio again"
+except ImportError as _error:
+    if _error.name == f"{__name__}._usrsctp":
+        _text = "sctpio was built without libusrsctp: `apt install libusrsctp-dev` and install sctpio again"
     else:
-        text = f"the usrsctp stack cannot be loaded: {error}"
-    _known[USRSCTP] = UnavailableError(errno.ENOSYS, text)
+        _text = f"the usrsctp stack cannot be loaded: {_error}"
+    _known[USRSCTP] = UnavailableError(errno.ENOSYS, _text)
 else:
     _known[USRSCTP] = _Known(
         lambda: usrsctp_socket.unavailable(),

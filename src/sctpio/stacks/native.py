@@ -16,7 +16,7 @@ import struct
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -42,6 +42,7 @@ from .base import (
 
 if TYPE_CHECKING:
     from ._kernel import FFI, CData, Contract
+    from ._kernel import Buffer as Memory
 
 # The bytes of the arena that a receive call is offered at least, so that a large message does not come in
 # many small parts when the receive buffer is nearly full; and all of it, so the most that one call brings.
@@ -108,20 +109,20 @@ class Scratch:
 
     def __init__(self, ffi: "FFI", codec: Codec) -> None:
         # Many messages come from few peers.
-        self.source = lru_cache(maxsize=1024)(codec.unpack_address)
-        self.arena = ffi.new("uint8_t[]", ARENA)
-        self.arena_bytes = ffi.buffer(self.arena)
-        self.records = ffi.new("sctpio_record[]", RECORDS)
-        self.record_bytes = ffi.buffer(self.records)
-        self.state = ffi.new("int32_t *")
-        self.length = ffi.new("uint32_t *")
+        self.source: Callable[[bytes], Address] = lru_cache(maxsize=1024)(codec.unpack_address)
+        self.arena: CData = ffi.new("uint8_t[]", ARENA)
+        self.arena_bytes: Memory = ffi.buffer(self.arena)
+        self.records: CData = ffi.new("sctpio_record[]", RECORDS)
+        self.record_bytes: Memory = ffi.buffer(self.records)
+        self.state: CData = ffi.new("int32_t *")
+        self.length: CData = ffi.new("uint32_t *")
 
 
 class PerThread(threading.local):
     """Each thread's own `Scratch`. A method looks it up once: each look-up costs as much as a C call."""
 
     def __init__(self, ffi: "FFI", codec: Codec) -> None:
-        self.scratch = Scratch(ffi, codec)
+        self.scratch: Scratch = Scratch(ffi, codec)
 
 
 class NativeSocket(ABC):
@@ -162,11 +163,11 @@ class NativeSocket(ABC):
         self._many = many
         # The addresses that were bound by name; without any, the socket has all of this host.
         self.named: tuple[Host, ...] = ()
-        self.shares_send_buffer = False
+        self.shares_send_buffer: bool = False
         # How many batches were received.
-        self.batches = 0
+        self.batches: int = 0
         # Whether the next message is likely to be large: see `_receive_large`.
-        self.has_large = False
+        self.has_large: bool = False
         # Whether SCTP_SNDRCV takes the place of SCTP_SNDINFO and SCTP_PRINFO: see KernelSocket.
         self._legacy = False
         # Whether an association of this socket may have a DefaultPrInfo: see `_default_policy`.

@@ -42,7 +42,7 @@ class Direction:
 
     def __init__(self, name: str, faults: Faults, seed: int, max_packets: int, max_bytes: int) -> None:
         self.name = name
-        self.counters = Counters()
+        self.counters: Counters = Counters()
         self._faults = faults
         self._dice = Dice(f"{seed} {name}")
         self._most_packets = max_packets

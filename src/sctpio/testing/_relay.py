@@ -112,7 +112,7 @@ class Relay:
             raise ValueError(f"to={to!r} is another process; stack={stack!r} is for this one")
         if to is not None:
             _check_udp_address(to)
-        self.seed = default_seed() if seed is None else seed
+        self.seed: int = default_seed() if seed is None else seed
         numbers = (("seed", self.seed, 0), ("max_packets", max_packets, 1), ("max_bytes", max_bytes, 1))
         for name, value, least in numbers:
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -120,8 +120,8 @@ class Relay:
         self._to = to
         self._host = host or (to[0] if to else "127.0.0.1")
         self._stack = stack
-        self.to_server = Direction("to the server", faults, self.seed, max_packets, max_bytes)
-        self.to_client = Direction("to the client", faults, self.seed, max_packets, max_bytes)
+        self.to_server: Direction = Direction("to the server", faults, self.seed, max_packets, max_bytes)
+        self.to_client: Direction = Direction("to the client", faults, self.seed, max_packets, max_bytes)
         self._sides: list[_Side] = []
         self._port = 0
         # Where each client's packets came from, by its SCTP port.

@@ -94,13 +94,15 @@ class Allowance:
     def __init__(self, window: int, fragment: int) -> None:
         # The largest window that the peer told of, as a rule the first one.
         self._window = window
-        self.fragment = max(1, fragment)
-        self.left = self._granted = 0
+        self.fragment: int = max(1, fragment)
+        self.left: int = 0
+        self._granted = 0
         self._is_turn_over = False
         # Bytes handed to the kernel since it was asked last.
-        self.bytes = 0
+        self.bytes: int = 0
         # Chunks handed to the kernel since the association began, and how many of them when it was asked.
-        self.chunks = self._chunks_before = 0
+        self.chunks: int = 0
+        self._chunks_before = 0
         # What a chunk had of late: how many bytes, and how much of `left` it took for each of them.
         self._each = self._ratio = 1.0
         self._refused_at = 0.0

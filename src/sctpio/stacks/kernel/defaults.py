@@ -48,8 +48,8 @@ class Defaults:
     __slots__ = ("allowance", "local_mtu")
 
     def __init__(self, *, local_mtu: bool = True, allowance: bool = True) -> None:
-        self.local_mtu = local_mtu
-        self.allowance = allowance
+        self.local_mtu: bool = local_mtu
+        self.allowance: bool = allowance
 
     def copy(self) -> "Defaults":
         """Return the same ones, for a socket that inherits them."""

@@ -110,9 +110,10 @@ class KernelSocket(NativeSocket):
 
     __slots__ = ("_allowances", "_defaults")
 
+    shares_send_buffer: bool
     # Linux tells smoothed round-trip times in ticks of this clock.
     stack = NAME
-    codec = Codec(
+    codec: Codec = Codec(
         LINUX,
         scope_to_index=scope_to_index,
         index_to_scope=socket.if_indextoname,

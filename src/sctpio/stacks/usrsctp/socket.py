@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 from ..._abi.codec import Codec
 from ..._abi.contract import PR_PRIO, SEND_ABORT, SEND_EOF
 from ..._abi.usrsctp import USRSCTP
-from ...address import Address, scope_of
+from ...address import Address, Host, scope_of
 from ...errors import UnavailableError
 from ...events import AssociationChange, AssociationState, Event, SenderDry, StreamChange
 from ...options import (
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 NAME = "usrsctp"
 
-logger = logging.getLogger("sctpio")
+logger: logging.Logger = logging.getLogger("sctpio")
 
 # Milliseconds that the end of the process waits for associations that are closing.
 PATIENCE = 1000
@@ -103,8 +103,9 @@ class UsrsctpSocket(NativeSocket):
 
     __slots__ = ("__weakref__", "_bound", "_listens_on", "_own_choice", "_peeled", "_peers_port", "_streams")
 
+    named: tuple[Host, ...]
     stack = NAME
-    codec = Codec(USRSCTP, scope_to_index=scope_to_index, index_to_scope=socket.if_indextoname)
+    codec: Codec = Codec(USRSCTP, scope_to_index=scope_to_index, index_to_scope=socket.if_indextoname)
     _ffi = ffi
     _lib = lib
     _memory = PerThread(ffi, codec)
@@ -442,7 +443,7 @@ class UsrsctpStack:
     name = NAME
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self.listening: Counter[int] = Counter()
 
     def start(self, towards: Address | None = None) -> None:

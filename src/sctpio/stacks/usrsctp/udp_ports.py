@@ -29,7 +29,7 @@ class _Settings:
     started: int | None = None
 
 
-settings = _Settings()
+settings: _Settings = _Settings()
 
 
 def usrsctp_config(
