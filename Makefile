@@ -56,7 +56,7 @@ soak: .venv/.test ## chance and signals against the waiting room, for an hour, o
 		$(PY) tests/soak.py --seconds $(SOAK) $(if $(RECORD),--record benchmarks/results/endurance-$(or $(STACK),usrsctp).json)
 	@$(if $(RECORD),$(MAKE) --no-print-directory .venv/.bench && $(PY) benchmarks/endurance.py)
 
-hostile: .venv/.test ## a million hostile packets beside an association (5 min); PACKETS=20000 SEED=7, RECORD=1
+hostile: .venv/.test ## a million hostile packets beside an association (8 min); PACKETS=20000 SEED=7, RECORD=1
 	@PYTHONPATH=tests $(PY) tests/hostile/run.py --packets $(PACKETS) $(if $(SEED),--seed $(SEED)) \
 		$(if $(RECORD),--record docs/hostile.md)
 
