@@ -16,12 +16,16 @@ MODULE ?= sctpio._loop.waiting
 SAMPLE ?=
 # make dist-all PARTS="bare musl"
 PARTS ?=
+PACKETS ?= 1000000
+SEED ?=
+SECONDS ?= 60
+KEEP ?=
 
 SANITIZE := sanitize sanitize-usrsctp sanitize-kernel
 KERNELS := kernel-6.12 sanitize-6.12
 
 .NOTPARALLEL:
-.PHONY: help demo test test-all test-peers test-kernels test-pythons test-sid sanitize soak mutants lint docs
+.PHONY: help demo test test-all test-peers test-kernels test-pythons test-sid sanitize soak hostile fuzz mutants lint docs
 .PHONY: bench bench-behaviour bench-stalls bench-guard dist dist-all clean
 
 help: ## this list
@@ -58,6 +62,14 @@ soak: .venv/.test ## chance and signals against the waiting room, for an hour, o
 	@SCTPIO_STACK=$(or $(STACK),usrsctp) $(if $(filter kernel,$(STACK)),tests/guest/run --timeout $$(($(SOAK) + 1800))) \
 		$(PY) tests/soak.py --seconds $(SOAK) $(if $(RECORD),--record benchmarks/results/endurance-$(or $(STACK),usrsctp).json)
 	@$(if $(RECORD),$(MAKE) --no-print-directory .venv/.bench && $(PY) benchmarks/endurance.py)
+
+hostile: .venv/.test ## a million hostile packets beside an association (8 min); PACKETS=20000 SEED=7, RECORD=1
+	@PYTHONPATH=tests $(PY) tests/hostile/run.py --packets $(PACKETS) $(if $(SEED),--seed $(SEED)) \
+		$(if $(RECORD),--record docs/hostile.md)
+
+fuzz: .venv/.test .venv/.fuzz ## coverage-guided fuzzing of every decoder, in Python and C; SECONDS=60 each, RECORD=1
+	@PYTHONPATH=tests $(PY) tests/fuzz/run.py --seconds $(SECONDS) $(if $(KEEP),--keep) \
+		$(if $(RECORD),--record docs/hostile.md)
 
 mutants: .venv/.test ## changes of MODULE that no pure test notices, one place at a time; SAMPLE=50: that many
 	@nice $(PY) tests/mutants.py $(MODULE) $(if $(SAMPLE),--sample $(SAMPLE))

@@ -38,6 +38,7 @@ SANITIZED_TESTS = (
 SANITIZED_USRSCTP_TESTS = (
     "tests/sanitize/test_alive.py",
     "tests/sanitize/test_usrsctp_threads.py",
+    "tests/sanitize/test_fuzz_corpora.py",
     "tests/usrsctp/test_stack.py",
     "tests/usrsctp/test_hostile.py",
     "tests/usrsctp/test_readiness.py",

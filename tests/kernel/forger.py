@@ -3,25 +3,10 @@
 import socket
 import struct
 
+from hostile.packets import packet
 from kernel.events.following import still_works
 from sctpio import Conn
 from support import until
-
-
-def crc32c(data: bytes) -> int:
-    """Compute the checksum of RFC 9260 appendix A."""
-    value = 0xFFFFFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-    return value ^ 0xFFFFFFFF
-
-
-def packet(source: int, destination: int, tag: int, chunk: bytes) -> bytes:
-    """Make an SCTP packet with one chunk."""
-    body = struct.pack("!HHI", source, destination, tag), chunk + bytes(-len(chunk) % 4)
-    return body[0] + struct.pack("<I", crc32c(body[0] + bytes(4) + body[1])) + body[1]
 
 
 class Forger:
@@ -63,5 +48,5 @@ class Forger:
 
     def inject(self, source: int, destination: int, chunk: bytes) -> None:
         """Send a chunk as if one port had sent it to the other one."""
-        made = packet(source, destination, self.tags[source, destination], chunk)
+        made = packet(source, destination, self.tags[source, destination], chunk + bytes(-len(chunk) % 4))
         self._raw.sendto(made, ("127.0.0.1", 0))

@@ -165,6 +165,19 @@ def build_program(kind: str, source: str, stack: str) -> Path:
     return target
 
 
+def build_replay(name: str, *parts: str) -> Path:
+    """Build a target of tests/fuzz as a program that runs it over a corpus."""
+    folder = BUILD / "programs"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"fuzz-{name}"
+    sources = [str(ROOT / "tests" / "fuzz" / f"{each}.c") for each in (name, "replay")]
+    linked = [each if each.startswith("-") else str(ROOT / each) for each in parts]
+    includes = [f"-I{ROOT / folder}" for folder in ("csrc", "csrc/kernel", "csrc/usrsctp")]
+    flags = ("-std=gnu11", *CFLAGS[1:], "-O1", THREADS["address"], *STRICT, *includes)
+    call(CC, *flags, *sources, *linked, "-o", str(target))
+    return target
+
+
 def call(*command: str) -> str:
     """Run a step of the build and give its output."""
     try:

@@ -2,11 +2,15 @@
 
 A stack delivers a large message in parts. Without I-DATA, one message of an association can be open at a
 time; with it, one ordered and one unordered message of every stream (RFC 8260). The bytes of all parts
-together are bounded.
+together are bounded, and so is how many messages are open.
 """
 
 from ..errors import ReceivedTooLargeError
 from ..message import Message
+
+# Bytes that an open message takes beside its data, and how many may be open with any limits.
+OPEN_OVERHEAD = 512
+FEW_OPEN = 64
 
 
 class Partial:
@@ -37,8 +41,9 @@ class Partials:
     def join(self, part: Message, spare: int) -> Message | None:
         """Add a message or a part of one; return the message if it is whole now, else None.
 
-        All open messages together may take `max_message_size` plus `spare` bytes. Raises
-        ReceivedTooLargeError if this one is larger than `max_message_size`, or all together than that.
+        All open messages together may take `max_message_size` plus `spare` bytes, and their number what would
+        take as much. Raises ReceivedTooLargeError if this one is larger than `max_message_size`, or all
+        together than that.
         """
         size = len(part.data)
         key = (part.stream, part.unordered)
@@ -57,6 +62,11 @@ class Partials:
                 f" and the receive buffer together, {most} bytes"
             )
         if partial is None:
+            if len(self.open) >= max(FEW_OPEN, most // OPEN_OVERHEAD):
+                raise ReceivedTooLargeError(
+                    f"{len(self.open)} messages are not yet whole; max_message_size and the receive buffer"
+                    f" together, {most} bytes, have no space for another"
+                )
             partial = self.open[key] = Partial(part)
         partial.data += part.data
         self._bytes += size

@@ -45,14 +45,14 @@ class PythonDecoder:
 
     def __init__(self, find: Find) -> None:
         self._find = find
-        # The last source as bytes, its association, and its address.
-        self._last: tuple[bytes, int, Address | None] = (b"", -1, None)
+        # The last source as bytes, how many of them count, its association, and its address.
+        self._last: tuple[bytes, int, int, Address | None] = (b"", 0, -1, None)
 
     def messages(self, records: Memory, first: int, count: int, arena: Memory, /) -> Run:
         """Return the messages from record number `first` up to the next notification or the end."""
         messages: list[Message] = []
         size, whole, lacking = 0, True, 0
-        last, last_identifier, address = self._last
+        last, last_length, last_identifier, address = self._last
         rest: Iterable[Any]
         # One record is the common case of an echo, and making an iterator for it takes longer.
         if count == 1:
@@ -83,10 +83,10 @@ class PythonDecoder:
                     lacking += 1
                 complete = msg_flags & MSG_EOR != 0
                 whole = whole and complete
-            if source != last or identifier != last_identifier:
+            if source != last or identifier != last_identifier or source_length != last_length:
                 address = self._find(source[:source_length], identifier) if source_length else None
-                last, last_identifier = source, identifier
-                self._last = last, last_identifier, address
+                last, last_length, last_identifier = source, source_length, identifier
+                self._last = last, last_length, last_identifier, address
             size += length
             message = new(Received)
             message.data = arena[offset : offset + length]

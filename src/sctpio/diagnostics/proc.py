@@ -83,9 +83,14 @@ def counters(text: str) -> Counters:
     """Read `snmp`."""
     found = Counters()
     for line in text.splitlines():
-        name, _, number = line.partition("\t")
-        if name.strip() and number.strip().isdecimal():
-            found[name.strip()] = int(number)
+        name, _, number = (word.strip() for word in line.partition("\t"))
+        try:
+            # What int alone reads, such as "-1" or "1_000", is no counter.
+            if name and number.isdecimal():
+                found[name] = int(number)
+        except ValueError:
+            # Digits beyond number.
+            continue
     return found
 
 

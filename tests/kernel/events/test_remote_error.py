@@ -4,8 +4,9 @@ import struct
 
 import pytest
 
+from hostile.packets import crc32c
 from kernel.events.following import following, rest, still_works
-from kernel.forger import Forger, crc32c
+from kernel.forger import Forger
 from sctpio import ErrorCause, RemoteError
 from support import connected
 

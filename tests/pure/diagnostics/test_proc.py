@@ -39,6 +39,11 @@ def test_counters() -> None:
     assert proc.counters(text) == {"SctpCurrEstab": 4, "SctpT3Retransmits": 0}
 
 
+def test_counters_that_are_no_numbers_are_left_out() -> None:
+    # int takes less white space than strip, and not any number of digits.
+    assert proc.counters("A\t4\x1f\nB\t" + "9" * 5000 + "\nC\t-1\nD\t1_0\nE\t7") == {"A": 4, "E": 7}
+
+
 @given(st.integers(0, len(ASSOCS)))
 def test_cut_associations_are_left_out(length: int) -> None:
     whole, found = proc.associations(ASSOCS), proc.associations(ASSOCS[:length])

@@ -172,6 +172,18 @@ async def test_all_parts_together_are_bounded_by_the_message_size_and_the_buffer
     assert partials.join(Message(bytes(30), stream=8, complete=False), 30) is None
 
 
+@pytest.mark.parametrize(("limit", "most"), [(30, 64), (512 * 1000 - 100, 1000)])
+async def test_the_number_of_messages_in_part_is_bounded(limit: int, most: int) -> None:
+    """With I-DATA a peer can have one open on each of 65536 streams, of a byte each."""
+    partials = Partials(100)
+    for stream in range(most):
+        assert partials.join(Message(b"", stream=stream, complete=False), limit) is None
+    with pytest.raises(ReceivedTooLargeError, match=f"{most} messages are not yet whole"):
+        partials.join(Message(b"", stream=most, complete=False), limit)
+    assert partials.join(Message(b"", stream=0), limit) is not None
+    assert partials.join(Message(b"", stream=most, complete=False), limit) is None
+
+
 async def test_streams_that_were_added_are_counted_unless_the_request_failed() -> None:
     association = make(asyncio.get_running_loop())
     association.up(3, 10, 20)

@@ -144,6 +144,12 @@ def test_a_source_is_decoded_once_while_it_stays_the_same(made: Callable[[Find],
     assert messages[0].source == Address((), 3)
 
 
+def test_sources_of_the_same_bytes_differ_by_their_length(made: Callable[[Find], Decoder]) -> None:
+    none, short, long = (record(source=bytes(28), source_length=length) for length in (0, 16, 28))
+    found = made(lambda source, _: Address((), len(source))).messages(none + short + long, 0, 3, ARENA)[0]
+    assert [message.source for message in found] == [None, Address((), 16), Address((), 28)]
+
+
 def test_a_source_that_cannot_be_read_is_raised_and_the_next_batch_is_read(
     made: Callable[[Find], Decoder],
 ) -> None:
