@@ -7,7 +7,7 @@ space. A `Sender` does this for one association; it stays the same when the asso
 
 import errno
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from .._abi.contract import ADDR_OVER, PR_PRIO, PR_RTX, PR_TTL, SACK_IMMEDIATELY, UNORDERED
 from .._open_enum import OpenIntEnum
@@ -19,9 +19,11 @@ from ..stacks.base import Buffer, Head, Outgoing, SendExtras, SendOne, alive
 from ..stacks.native import check
 from .association import ENDINGS, UP, Association, ended_by
 from .loop_socket import LoopSocket
-from .plain import PlainSend
 from .waiting import check_loop
 from .waits import Waits
+
+if TYPE_CHECKING:
+    from .._fast import PlainSender
 
 U32 = 0xFFFFFFFF
 
@@ -67,7 +69,7 @@ class Sender:
         # Tries once to send one message; returns False if there is no space for it now.
         self.attempt: SendOne = socket.sender(self.association)
         # The same for ordinary messages in C, where there is such: see `plain`.
-        self.plain: PlainSend | None = socket.plain(self.association)
+        self.plain: PlainSender | None = socket.plain(self.association)
 
     def prepare(
         self,

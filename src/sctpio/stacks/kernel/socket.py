@@ -110,6 +110,7 @@ class KernelSocket(NativeSocket):
 
     __slots__ = ("_allowances", "_defaults")
 
+    has_large: bool
     shares_send_buffer: bool
     # Linux tells smoothed round-trip times in ticks of this clock.
     stack = NAME
