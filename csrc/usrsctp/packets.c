@@ -225,7 +225,8 @@ static int is_init(const uint8_t *packet, const uint8_t *chunk, const uint8_t *e
     return (random && hmacs) ? !asconf || guarded == 3 : !chunks && !asconf;
 }
 
-#define MOST_LEARNED 256
+/* A socket on all addresses lists them in its INIT, and one with some hundred is too large for a packet. */
+#define MOST_LEARNED 64
 
 /* Whether a packet consists of whole chunks, and these of whole parameters. At a parameter of an INIT that
  * says it is 0 bytes long, usrsctp 0.9.5 loops for ever with the association's lock held. */
@@ -257,7 +258,8 @@ static int is_packet(const uint8_t *packet, size_t size)
 }
 
 /* Makes usrsctp accept the address to which an INIT was sent: one that this host got after the stack had
- * started, or that no interface lists. Only so many: a program of this host may send to all of 127.0.0.0/8. */
+ * started, or that no interface lists. Only so many: a program of this host may send to all of 127.0.0.0/8, and
+ * the stack forgets none. */
 static void learn(struct msghdr *message)
 {
     static atomic_int learned;
