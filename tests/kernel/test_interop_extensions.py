@@ -61,7 +61,8 @@ from sctpio._loop import reconfig as _reconfig
 from support import KIB, PATIENCE, Pair, until
 
 # Timers of both stacks take their time on any loop.
-pytestmark = [pytest.mark.one_loop, pytest.mark.usefixtures("encapsulated")]
+# test_interop.py is the part of it that everyday runs have.
+pytestmark = [pytest.mark.one_loop, pytest.mark.endurance, pytest.mark.usefixtures("encapsulated")]
 
 FORWARD_TSN, RECONFIG, INIT, INIT_ACK = 192, 130, 1, 2
 

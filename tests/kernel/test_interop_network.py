@@ -49,7 +49,8 @@ from sctpio import (
 from support import PATIENCE, until
 
 # Timers of both stacks take their time on any loop.
-pytestmark = [pytest.mark.one_loop, pytest.mark.usefixtures("encapsulated")]
+# test_interop.py is the part of it that everyday runs have.
+pytestmark = [pytest.mark.one_loop, pytest.mark.endurance, pytest.mark.usefixtures("encapsulated")]
 
 # With the timers of IMPATIENT a peer is given up in some two seconds; the rest is for slow guests.
 GIVEN_UP = 30.0 * PATIENCE
