@@ -1,8 +1,8 @@
 """Which tests run, on which loop, and against which kind of server.
 
 Left to `--everything` (`make test-all`) are uvloop for the tests that are not marked `both_loops`, those that
-are marked `endurance`, and on the kernel those of `any_stack`. `--part 1/2` runs every other test, so that
-two guests can share them.
+are marked `endurance`, and on the kernel those of `any_stack` and, of the `SLOW` ones, those of one-to-many
+sockets. `--part 1/2` runs every other test, so that two guests can share them.
 """
 
 import asyncio
@@ -106,11 +106,18 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+# They wait for the kernel's timers.
+SLOW = ("tests/kernel/events/", "tests/kernel/test_network.py")
+
+
 def _is_everyday(item: pytest.Item) -> bool:
     if item.get_closest_marker("endurance") is not None:
         return False
-    if STACK == "kernel" and item.get_closest_marker("any_stack") is not None:
-        return False
+    if STACK == "kernel":
+        if item.get_closest_marker("any_stack") is not None:
+            return False
+        if "one-to-many" in item.nodeid and item.nodeid.startswith(SLOW):
+            return False
     return "[uvloop" not in item.nodeid or item.get_closest_marker("both_loops") is not None
 
 
