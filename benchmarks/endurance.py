@@ -13,7 +13,11 @@ PAGE = ROOT / "docs" / "endurance.md"
 
 STACKS = {"kernel": "the kernel", "usrsctp": "usrsctp"}
 
-HEAD = """# Endurance
+HEAD = """---
+orphan: true
+---
+
+# Endurance
 
 `make soak` (`STACK=kernel` for the kernel) lets tasks send, receive, flush, cancel, peel off, close and abort
 by chance, on loops of all kinds in one process, and keeps an account of every message: what was taken for
